@@ -1,0 +1,337 @@
+//! One thread's event loop: epoll, reading, cutting into packets, handshakes, writing once per turn.
+//!
+//! It never looks into messages and never decides when to open or to publish; that is the [`Driver`]'s part.
+
+use crate::clock::Clock;
+use crate::net::client::{Client, Clients, Greeting, Stage};
+use crate::net::wire;
+use anyhow::{Context, Result, bail, ensure};
+use mio::{Events, Interest, Poll, Token};
+use ringmq_core::codec::{Connack, Frame, Packet, ProtocolVersion, decode_frame};
+use ringmq_core::limits::REMAINING_LENGTH_MAX;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One buffer for the reads of all clients of the thread.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads of one client in a turn, so that a busy one does not starve the others.
+const READS_MAX: u32 = 4;
+const EVENTS_MAX: usize = 1024;
+
+/// What a scenario does with its clients.
+pub trait Driver {
+    /// The broker accepted a client, and these are its terms.
+    ///
+    /// # Errors
+    /// When the scenario cannot work on them; the client is then closed.
+    fn handle_connack(&mut self, index: u32, connack: &Connack) -> Result<()>;
+
+    /// The handshake of a client is over, SUBACK included.
+    fn handle_ready(&mut self, clients: &mut Clients, index: u32, now_ns: u64);
+
+    /// A ready client received a packet.
+    ///
+    /// # Errors
+    /// When the packet has no place here; the client is then closed.
+    fn handle_packet(
+        &mut self,
+        clients: &mut Clients,
+        index: u32,
+        packet: Packet<'_>,
+        now_ns: u64,
+    ) -> Result<()>;
+
+    /// A client that was ready, or never became so, is gone.
+    fn handle_closed(&mut self, index: u32, was_ready: bool, cause: anyhow::Error);
+
+    /// All events of this turn are handled; what is appended to clients now is sent at once.
+    fn handle_turn(&mut self, clients: &mut Clients, now_ns: u64);
+}
+
+/// The event loop of one thread.
+#[derive(Debug)]
+pub struct Engine {
+    poll: Poll,
+    events: Events,
+    buffer: Box<[u8]>,
+    clients: Clients,
+    /// Clients whose READS_MAX was reached; epoll is edge-triggered and will not name them again.
+    unread: Vec<u32>,
+    /// Clients in the order they were opened, until their handshake was over or too long.
+    handshakes: VecDeque<u32>,
+    connecting: u32,
+    target: SocketAddr,
+    version: ProtocolVersion,
+    handshake_ns_max: u64,
+    clock: Clock,
+}
+
+impl Engine {
+    /// A loop without clients.
+    ///
+    /// # Errors
+    /// When there is no epoll descriptor left.
+    pub fn new(
+        target: SocketAddr,
+        version: ProtocolVersion,
+        handshake_max: Duration,
+        clock: Clock,
+    ) -> Result<Engine> {
+        Ok(Engine {
+            poll: Poll::new().context("epoll")?,
+            events: Events::with_capacity(EVENTS_MAX),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            clients: Clients::default(),
+            unread: Vec::new(),
+            handshakes: VecDeque::new(),
+            connecting: 0,
+            target,
+            version,
+            handshake_ns_max: handshake_max.as_nanos() as u64,
+            clock,
+        })
+    }
+
+    /// Begins a connection; clients are numbered from 0 in the order of the calls. `source` chooses the source address.
+    pub fn open(&mut self, driver: &mut impl Driver, source: u32, greeting: Greeting) {
+        let now_ns = self.clock.now_ns();
+        let opened = Client::open(self.target, source, greeting, now_ns).and_then(|mut client| {
+            let token = Token(self.clients.len() as usize);
+            if let Some(stream) = &mut client.stream {
+                self.poll.registry().register(stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            }
+            Ok(client)
+        });
+        match opened {
+            Ok(client) => {
+                let index = self.clients.push(client);
+                self.handshakes.push_back(index);
+                self.connecting += 1;
+            }
+            Err(cause) => {
+                let index = self.clients.push(Client::closed(now_ns));
+                driver.handle_closed(index, false, cause);
+            }
+        }
+    }
+
+    /// Clients whose handshake is in progress.
+    pub fn connecting(&self) -> u32 {
+        self.connecting
+    }
+
+    /// Waits for events at most `wait`, handles them and sends what the driver has to say.
+    ///
+    /// # Errors
+    /// When epoll fails.
+    pub fn turn(&mut self, driver: &mut impl Driver, wait: Duration) -> Result<()> {
+        let wait = if self.unread.is_empty() { wait } else { Duration::ZERO };
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let polled = self.poll.poll(&mut events, Some(wait));
+        for index in std::mem::take(&mut self.unread) {
+            self.handle_readable(driver, index, false);
+        }
+        if polled.is_ok() {
+            for event in &events {
+                let index = event.token().0 as u32;
+                if event.is_writable() {
+                    self.handle_writable(driver, index);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.handle_readable(driver, index, event.is_read_closed() || event.is_error());
+                }
+            }
+        }
+        self.events = events;
+        if let Err(error) = polled
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error).context("epoll_wait");
+        }
+        let now_ns = self.clock.now_ns();
+        self.expire_handshakes(driver, now_ns);
+        driver.handle_turn(&mut self.clients, now_ns);
+        self.flush(driver);
+        Ok(())
+    }
+
+    /// Appends `farewell` to every ready client, sends it as far as possible and closes all.
+    pub fn close_all(&mut self, farewell: &[u8]) {
+        for index in 0..self.clients.len() {
+            if self.clients.at(index).stage == Stage::Ready {
+                self.clients.out(index).extend_from_slice(farewell);
+                // The connection is closed next, so a broken one makes no difference.
+                let _ = self.clients.at(index).flush();
+            }
+            self.clients.at(index).close();
+        }
+    }
+
+    /// Appends a PINGREQ to what this client sends next, if it is ready.
+    pub fn ping(&mut self, index: u32, pingreq: &[u8]) {
+        if index < self.clients.len() && self.clients.at(index).stage == Stage::Ready {
+            self.clients.out(index).extend_from_slice(pingreq);
+        }
+    }
+
+    fn flush(&mut self, driver: &mut impl Driver) {
+        while let Some(index) = self.clients.poll_queued() {
+            if let Err(error) = self.clients.at(index).flush() {
+                self.close(driver, index, error.into());
+            }
+        }
+    }
+
+    fn handle_writable(&mut self, driver: &mut impl Driver, index: u32) {
+        let client = self.clients.at(index);
+        let flushed = match (&client.stream, client.stage) {
+            (Some(stream), Stage::Connecting) => {
+                let connected = stream.take_error().and_then(|error| error.map_or(Ok(()), Err));
+                client.stage = Stage::Greeting;
+                connected.and_then(|()| client.flush())
+            }
+            _ => client.flush(),
+        };
+        if let Err(error) = flushed {
+            self.close(driver, index, error.into());
+        }
+    }
+
+    fn handle_readable(&mut self, driver: &mut impl Driver, index: u32, is_hangup: bool) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = self.read(driver, index, is_hangup, &mut buffer);
+        self.buffer = buffer;
+        if let Err(cause) = outcome {
+            self.close(driver, index, cause);
+        }
+    }
+
+    fn read(
+        &mut self,
+        driver: &mut impl Driver,
+        index: u32,
+        is_hangup: bool,
+        buffer: &mut [u8],
+    ) -> Result<()> {
+        let mut reads = 0;
+        while reads < READS_MAX {
+            let Some(stream) = &mut self.clients.at(index).stream else { return Ok(()) };
+            match stream.read(buffer) {
+                Ok(0) => bail!("the broker closed the connection"),
+                Ok(bytes) => {
+                    self.handle_bytes(driver, index, &buffer[..bytes])?;
+                    // A short read means the socket is empty, and what comes later is a new edge; only a hang-up that
+                    // was announced already is not announced again.
+                    if bytes < buffer.len() && !is_hangup {
+                        return Ok(());
+                    }
+                    reads += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.unread.push(index);
+        Ok(())
+    }
+
+    fn handle_bytes(&mut self, driver: &mut impl Driver, index: u32, bytes: &[u8]) -> Result<()> {
+        let now_ns = self.clock.now_ns();
+        let mut partial = std::mem::take(&mut self.clients.at(index).partial);
+        if partial.is_empty() {
+            let used = self.handle_frames(driver, index, bytes, now_ns)?;
+            partial.extend_from_slice(&bytes[used..]);
+        } else {
+            partial.extend_from_slice(bytes);
+            let used = self.handle_frames(driver, index, &partial, now_ns)?;
+            partial.drain(..used);
+        }
+        self.clients.at(index).partial = partial;
+        Ok(())
+    }
+
+    fn handle_frames(
+        &mut self,
+        driver: &mut impl Driver,
+        index: u32,
+        bytes: &[u8],
+        now_ns: u64,
+    ) -> Result<usize> {
+        let mut used = 0;
+        while let Some(frame) = decode_frame(&bytes[used..], REMAINING_LENGTH_MAX)? {
+            used += frame.bytes;
+            self.handle_frame(driver, index, frame, now_ns)?;
+        }
+        Ok(used)
+    }
+
+    fn handle_frame(
+        &mut self,
+        driver: &mut impl Driver,
+        index: u32,
+        frame: Frame<'_>,
+        now_ns: u64,
+    ) -> Result<()> {
+        let packet = wire::decode(frame, self.version)?;
+        match self.clients.at(index).stage {
+            Stage::Ready => return driver.handle_packet(&mut self.clients, index, packet, now_ns),
+            Stage::Greeting => self.handle_greeting(driver, index, packet)?,
+            Stage::Subscribing => {
+                let Packet::Suback(suback) = packet else { bail!("expected SUBACK, received {packet:?}") };
+                let refused = suback.reasons.iter().find(|reason| reason.is_error());
+                ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
+                self.clients.at(index).stage = Stage::Ready;
+            }
+            Stage::Connecting | Stage::Closed => bail!("unexpected {packet:?}"),
+        }
+        if self.clients.at(index).stage == Stage::Ready {
+            self.connecting -= 1;
+            driver.handle_ready(&mut self.clients, index, now_ns);
+        }
+        Ok(())
+    }
+
+    fn handle_greeting(&mut self, driver: &mut impl Driver, index: u32, packet: Packet<'_>) -> Result<()> {
+        let Packet::Connack(connack) = packet else { bail!("expected CONNACK, received {packet:?}") };
+        ensure!(!connack.reason.is_error(), "the broker refused the connection: {:?}", connack.reason);
+        driver.handle_connack(index, &connack)?;
+        match self.clients.at(index).subscribe.take() {
+            Some(subscribe) => {
+                self.clients.out(index).extend_from_slice(&subscribe);
+                self.clients.at(index).stage = Stage::Subscribing;
+            }
+            None => self.clients.at(index).stage = Stage::Ready,
+        }
+        Ok(())
+    }
+
+    fn expire_handshakes(&mut self, driver: &mut impl Driver, now_ns: u64) {
+        while let Some(&index) = self.handshakes.front() {
+            let client = self.clients.at(index);
+            let is_over = matches!(client.stage, Stage::Ready | Stage::Closed);
+            if !is_over && now_ns.saturating_sub(client.opened_ns) < self.handshake_ns_max {
+                return;
+            }
+            self.handshakes.pop_front();
+            if !is_over {
+                self.close(driver, index, anyhow::anyhow!("the handshake timed out"));
+            }
+        }
+    }
+
+    fn close(&mut self, driver: &mut impl Driver, index: u32, cause: anyhow::Error) {
+        let client = self.clients.at(index);
+        let was = std::mem::replace(&mut client.stage, Stage::Closed);
+        if was == Stage::Closed {
+            return;
+        }
+        client.close();
+        if was != Stage::Ready {
+            self.connecting -= 1;
+        }
+        driver.handle_closed(index, was == Stage::Ready, cause);
+    }
+}

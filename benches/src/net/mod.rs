@@ -1,0 +1,8 @@
+//! Many client connections, driven by a few threads: sockets, handshakes, packets.
+
+pub mod client;
+pub mod engine;
+pub mod opener;
+pub mod sources;
+pub mod syscalls;
+pub mod wire;

@@ -1,0 +1,66 @@
+//! The system calls no crate wraps for us. The only file of this package with unsafe code; it never keeps a descriptor
+//! or a pointer.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+
+/// Raises the soft limit of open descriptors to the hard limit and returns it.
+///
+/// # Errors
+/// What getrlimit or setrlimit answers.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that outlives the call, which writes it and keeps no pointer.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit that outlives the call, which only reads it.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Lets bind() choose the address only; the port is then chosen at connect() among all that are free for the pair of
+/// both addresses, instead of among all that are free for the source address.
+///
+/// # Errors
+/// What setsockopt answers.
+pub fn bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
+    let one: libc::c_int = 1;
+    // SAFETY: the descriptor is open because `socket` is borrowed; value pointer and length describe `one`, which
+    // outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const one).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// CPU time this process has used in all its threads, user and system, in microseconds.
+pub fn process_cpu_us() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a whole rusage, which the call fills and does not keep.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    if result != 0 {
+        return 0;
+    }
+    // SAFETY: rusage consists of integers, for which the zeroes written above are valid already.
+    let usage = unsafe { usage.assume_init() };
+    let us = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
+    us(usage.ru_utime) + us(usage.ru_stime)
+}
+
+/// Clock ticks per second, the unit of CPU time in `/proc/PID/stat`.
+pub fn clock_ticks_per_s() -> u64 {
+    // SAFETY: sysconf takes no pointer and has no precondition.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
+}

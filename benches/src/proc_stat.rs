@@ -1,0 +1,111 @@
+//! What the kernel says about the broker's process in `/proc/PID`. It only reads; the broker is never signalled.
+
+use crate::net::syscalls;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// An observed process.
+#[derive(Debug, Clone)]
+pub struct ProcStat {
+    directory: PathBuf,
+    tick_us: u64,
+}
+
+/// Memory at one moment, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Resident set (VmRSS).
+    pub rss_bytes: u64,
+    /// Proportional set (smaps_rollup); 0 where the kernel does not tell.
+    pub pss_bytes: u64,
+}
+
+impl ProcStat {
+    /// Observes the process `pid`.
+    ///
+    /// # Errors
+    /// When it cannot be read, most likely because there is no such process.
+    pub fn open(pid: u32) -> Result<ProcStat> {
+        let tick_us = 1_000_000 / syscalls::clock_ticks_per_s();
+        let stat = ProcStat { directory: PathBuf::from(format!("/proc/{pid}")), tick_us };
+        stat.cpu_us().with_context(|| format!("--pid {pid}"))?;
+        Ok(stat)
+    }
+
+    /// CPU time used so far, user and system, in microseconds; the kernel tells it in ticks of 10 ms.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_us(&self) -> Result<u64> {
+        let stat = self.read("stat")?;
+        let ticks = cpu_ticks(&stat).context("unexpected content of /proc/PID/stat")?;
+        Ok(ticks * self.tick_us)
+    }
+
+    /// Resident bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        let status = self.read("status")?;
+        kib_field(&status, "VmRSS:").context("/proc/PID/status has no VmRSS")
+    }
+
+    /// Resident and proportional bytes. Walks all mappings, so not to be called often.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn memory(&self) -> Result<Memory> {
+        let pss_bytes = self.read("smaps_rollup").ok().and_then(|text| kib_field(&text, "Pss:")).unwrap_or(0);
+        Ok(Memory { rss_bytes: self.rss_bytes()?, pss_bytes })
+    }
+
+    fn read(&self, file: &str) -> Result<String> {
+        let path = self.directory.join(file);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`. The command name, field 2, may contain spaces and brackets, so fields are
+/// counted from the last bracket.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// A line `Name:   123 kB`, in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_found_behind_a_name_with_brackets_and_spaces() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 17 5 0 0 20 0 3 0 1 2 3";
+        assert_eq!(cpu_ticks(stat), Some(22));
+        assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn memory_lines_are_kibibytes() {
+        let text = "VmPeak:\t  9 kB\nVmRSS:\t    12 kB\n";
+        assert_eq!(kib_field(text, "VmRSS:"), Some(12 * 1024));
+        assert_eq!(kib_field(text, "Pss:"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_observed() {
+        let stat = ProcStat::open(std::process::id()).unwrap();
+        let memory = stat.memory().unwrap();
+        assert!(memory.rss_bytes > 100_000 && memory.rss_bytes >= memory.pss_bytes);
+    }
+}

@@ -1,0 +1,9 @@
+//! The configuration sections that decide protocol behaviour, and the literals configuration files use.
+
+mod literal;
+mod mqtt;
+mod retainer;
+
+pub use literal::{ByteSize, Duration, Limit, LiteralError};
+pub use mqtt::{MqttConfig, QueueFullPolicy, SharedStrategy, StickyPick};
+pub use retainer::{RetainerBackend, RetainerConfig};

@@ -1,0 +1,145 @@
+//! The `[mqtt]` section.
+
+use super::{ByteSize, Duration, Limit};
+use serde::{Deserialize, Serialize};
+
+/// How the member of a shared subscription group is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedStrategy {
+    /// Any member, with equal chance.
+    Random,
+    /// One after another; each publisher keeps its own place.
+    RoundRobin,
+    /// One after another; the place belongs to the group.
+    RoundRobinPerGroup,
+    /// Always the same member for a publisher, until that member goes away.
+    Sticky,
+    /// A member on the publisher's shard if there is one, else a random one.
+    Local,
+    /// By hash of the publisher's client id.
+    HashClientid,
+    /// By hash of the topic.
+    HashTopic,
+}
+
+/// How a sticky publisher finds its first member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as the strategies of the same names")]
+pub enum StickyPick {
+    Random,
+    Local,
+    HashClientid,
+    HashTopic,
+}
+
+/// What happens to a message that finds the session's queue full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueFullPolicy {
+    /// The oldest queued message is dropped and counted.
+    DropOldest,
+    /// The new message is dropped and counted.
+    DropNewest,
+}
+
+/// Protocol behaviour; the keys and defaults users of EMQX know. No key takes effect before a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttConfig {
+    /// Time from accepting a connection to its complete CONNECT. 1s to 1h.
+    pub idle_timeout: Duration,
+    /// The largest packet accepted, fixed header included. 1KB to 256MB.
+    pub max_packet_size: ByteSize,
+    /// The longest client id in bytes. 23 to 65535.
+    pub max_clientid_len: u16,
+    /// The most levels a topic name or filter may have. 1 to 65535.
+    pub max_topic_levels: u16,
+    /// Topic aliases a v5 client may use towards the broker. 0 to 65535.
+    pub max_topic_alias: u16,
+    /// Whether retained messages may be published.
+    pub retain_available: bool,
+    /// Whether filters may contain wildcards.
+    pub wildcard_subscription: bool,
+    /// Whether `$share/` and `$queue/` subscriptions are allowed.
+    pub shared_subscription: bool,
+    /// How the member of a shared subscription is chosen.
+    pub shared_subscription_strategy: SharedStrategy,
+    /// How a sticky publisher finds its first member.
+    pub shared_subscription_initial_sticky_pick: StickyPick,
+    /// Never deliver a message to its own publisher, whatever the subscription says (useful for 3.x).
+    pub ignore_loop_deliver: bool,
+    /// Response Information sent to v5 clients that ask for it; empty sends none.
+    pub response_information: String,
+    /// Keep alive in seconds imposed on all clients; 0 leaves it to the client. 0 to 65535.
+    pub server_keepalive: u16,
+    /// A client is silent too long after keep alive × this. 1.0 to 10.0.
+    pub keepalive_multiplier: f64,
+    /// Session expiry of 3.x clients with clean session = 0.
+    pub session_expiry_interval: Duration,
+    /// The longest session expiry a v5 client is granted.
+    pub max_session_expiry_interval: Duration,
+    /// Expiry of messages published without one; infinity for none.
+    pub message_expiry_interval: Duration,
+    /// QoS 2 messages a client may have begun and not released. 1 to 65535; also the Receive Maximum told to v5 clients.
+    pub max_awaiting_rel: u16,
+    /// How long an unreleased QoS 2 message keeps its place.
+    pub await_rel_timeout: Duration,
+    /// The highest QoS accepted and granted. 0 to 2.
+    pub max_qos_allowed: u8,
+    /// Whether QoS 0 messages are queued for offline or congested sessions.
+    pub mqueue_store_qos0: bool,
+    /// The most messages a session queues; 0 queues nothing.
+    pub max_mqueue_len: Limit,
+    /// The most bytes (topic, properties, payload) a session queues.
+    pub max_mqueue_bytes: ByteSize,
+    /// What happens when the queue is full.
+    pub mqueue_full_policy: QueueFullPolicy,
+    /// The most QoS 1 and 2 messages on their way to one client, also for clients that allow more. 1 to 65535.
+    pub max_inflight: u16,
+    /// The most subscriptions of one client.
+    pub max_subscriptions: Limit,
+    /// Deliver at the subscription's QoS even if the message was published at a lower one.
+    pub upgrade_qos: bool,
+    /// Use the user name as the client id.
+    pub use_username_as_clientid: bool,
+    /// Send one copy per matching subscription instead of one merged copy per client.
+    pub overlapping_subscription_copies: bool,
+}
+
+impl Default for MqttConfig {
+    fn default() -> MqttConfig {
+        MqttConfig {
+            idle_timeout: Duration::from_s(15),
+            max_packet_size: ByteSize(1 << 20),
+            max_clientid_len: 65_535,
+            max_topic_levels: 128,
+            max_topic_alias: 65_535,
+            retain_available: true,
+            wildcard_subscription: true,
+            shared_subscription: true,
+            shared_subscription_strategy: SharedStrategy::RoundRobin,
+            shared_subscription_initial_sticky_pick: StickyPick::Random,
+            ignore_loop_deliver: false,
+            response_information: String::new(),
+            server_keepalive: 0,
+            keepalive_multiplier: 1.5,
+            session_expiry_interval: Duration::from_s(2 * 3600),
+            max_session_expiry_interval: Duration::INFINITY,
+            message_expiry_interval: Duration::INFINITY,
+            max_awaiting_rel: 100,
+            await_rel_timeout: Duration::from_s(300),
+            max_qos_allowed: 2,
+            mqueue_store_qos0: true,
+            max_mqueue_len: Limit(1000),
+            max_mqueue_bytes: ByteSize(64 << 20),
+            mqueue_full_policy: QueueFullPolicy::DropOldest,
+            max_inflight: 32,
+            max_subscriptions: Limit::INFINITY,
+            upgrade_qos: false,
+            use_username_as_clientid: false,
+            overlapping_subscription_copies: false,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Names of what the broker counts, and the plain counters the state machines add to.
+//!
+//! A [`Tally`] is not shared: the shard that owns it publishes it to the control plane once per pass.
+
+macro_rules! metrics {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A counter; its name is the one users of EMQX know.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "each counter is documented by the name it is exported under")]
+        pub enum Metric { $($variant,)* }
+
+        impl Metric {
+            /// Every counter, in the order of its index.
+            pub const ALL: &'static [Metric] = &[$(Metric::$variant,)*];
+
+            /// The dotted name, for example `packets.publish.received`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Metric::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    BytesReceived = "bytes.received",
+    BytesSent = "bytes.sent",
+    PacketsReceived = "packets.received",
+    PacketsSent = "packets.sent",
+    PacketsConnectReceived = "packets.connect.received",
+    PacketsConnackSent = "packets.connack.sent",
+    PacketsConnackError = "packets.connack.error",
+    PacketsConnackAuthError = "packets.connack.auth_error",
+    PacketsPublishReceived = "packets.publish.received",
+    PacketsPublishSent = "packets.publish.sent",
+    PacketsPublishInuse = "packets.publish.inuse",
+    PacketsPublishError = "packets.publish.error",
+    PacketsPublishDropped = "packets.publish.dropped",
+    PacketsPubackReceived = "packets.puback.received",
+    PacketsPubackSent = "packets.puback.sent",
+    PacketsPubackMissed = "packets.puback.missed",
+    PacketsPubrecReceived = "packets.pubrec.received",
+    PacketsPubrecSent = "packets.pubrec.sent",
+    PacketsPubrecMissed = "packets.pubrec.missed",
+    PacketsPubrelReceived = "packets.pubrel.received",
+    PacketsPubrelSent = "packets.pubrel.sent",
+    PacketsPubrelMissed = "packets.pubrel.missed",
+    PacketsPubcompReceived = "packets.pubcomp.received",
+    PacketsPubcompSent = "packets.pubcomp.sent",
+    PacketsPubcompMissed = "packets.pubcomp.missed",
+    PacketsSubscribeReceived = "packets.subscribe.received",
+    PacketsSubscribeError = "packets.subscribe.error",
+    PacketsSubackSent = "packets.suback.sent",
+    PacketsUnsubscribeReceived = "packets.unsubscribe.received",
+    PacketsUnsubscribeError = "packets.unsubscribe.error",
+    PacketsUnsubackSent = "packets.unsuback.sent",
+    PacketsPingreqReceived = "packets.pingreq.received",
+    PacketsPingrespSent = "packets.pingresp.sent",
+    PacketsDisconnectReceived = "packets.disconnect.received",
+    PacketsDisconnectSent = "packets.disconnect.sent",
+    PacketsAuthReceived = "packets.auth.received",
+    PacketsAuthSent = "packets.auth.sent",
+    MessagesReceived = "messages.received",
+    MessagesSent = "messages.sent",
+    MessagesQos0Received = "messages.qos0.received",
+    MessagesQos0Sent = "messages.qos0.sent",
+    MessagesQos1Received = "messages.qos1.received",
+    MessagesQos1Sent = "messages.qos1.sent",
+    MessagesQos2Received = "messages.qos2.received",
+    MessagesQos2Sent = "messages.qos2.sent",
+    MessagesPublish = "messages.publish",
+    MessagesDropped = "messages.dropped",
+    MessagesDroppedAwaitPubrelTimeout = "messages.dropped.await_pubrel_timeout",
+    MessagesDroppedNoSubscribers = "messages.dropped.no_subscribers",
+    MessagesDroppedExpired = "messages.dropped.expired",
+    MessagesDroppedRetainedFull = "messages.dropped.retained_full",
+    MessagesDroppedRetainedTooLarge = "messages.dropped.retained_too_large",
+    MessagesForward = "messages.forward",
+    MessagesDelivered = "messages.delivered",
+    MessagesAcked = "messages.acked",
+    MessagesRetained = "messages.retained",
+    MessagesRedispatched = "messages.redispatched",
+    DeliveryDropped = "delivery.dropped",
+    DeliveryDroppedNoLocal = "delivery.dropped.no_local",
+    DeliveryDroppedTooLarge = "delivery.dropped.too_large",
+    DeliveryDroppedQos0Msg = "delivery.dropped.qos0_msg",
+    DeliveryDroppedQueueFull = "delivery.dropped.queue_full",
+    DeliveryDroppedExpired = "delivery.dropped.expired",
+    DeliveryDroppedSessionEnded = "delivery.dropped.session_ended",
+    DeliveryDroppedPeerRefused = "delivery.dropped.peer_refused",
+    ClientConnect = "client.connect",
+    ClientConnack = "client.connack",
+    ClientConnected = "client.connected",
+    ClientDisconnected = "client.disconnected",
+    ClientSubscribe = "client.subscribe",
+    ClientUnsubscribe = "client.unsubscribe",
+    ClientAuthenticate = "client.authenticate",
+    ClientAuthAnonymous = "client.auth.anonymous",
+    SessionCreated = "session.created",
+    SessionResumed = "session.resumed",
+    SessionTakenover = "session.takenover",
+    SessionDiscarded = "session.discarded",
+    SessionTerminated = "session.terminated",
+    LaneMessages = "lane.messages",
+    LaneStalls = "lane.stalls",
+    ConnectionsRefused = "connections.refused",
+}
+
+/// The number of counters.
+pub const METRICS: usize = Metric::ALL.len();
+
+/// Counts of one shard since they were last published.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    counts: [u64; METRICS],
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally { counts: [0; METRICS] }
+    }
+}
+
+impl Tally {
+    /// Adds `n` to a counter.
+    #[inline]
+    pub fn add(&mut self, metric: Metric, n: u64) {
+        let count = &mut self.counts[metric as usize];
+        *count = count.wrapping_add(n);
+    }
+
+    /// Adds one to a counter.
+    #[inline]
+    pub fn bump(&mut self, metric: Metric) {
+        self.add(metric, 1);
+    }
+
+    /// The count so far.
+    pub fn count(&self, metric: Metric) -> u64 {
+        self.counts[metric as usize]
+    }
+
+    /// Hands every count that is not zero to `publish` and sets it to zero.
+    pub fn drain(&mut self, mut publish: impl FnMut(Metric, u64)) {
+        for &metric in Metric::ALL {
+            let count = std::mem::take(&mut self.counts[metric as usize]);
+            if count > 0 {
+                publish(metric, count);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! An application message on its way through the broker.
+//!
+//! A publication is first a [`PublicationRef`] into the publisher's receive buffer. Only a message that must outlive the
+//! pass (queued, in flight, retained, or wanted by another shard) is copied, once, into a shared [`Publication`];
+//! [`LazyPublication`] makes that copy on first demand.
+
+use crate::codec::QoS;
+use crate::time::Timestamp;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// Who published a message: the home shard and the session's slot there. Only compared, never followed, by other shards;
+/// it serves No Local and the per-publisher strategies of shared subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// Home shard of the publisher's session.
+    pub shard: u8,
+    /// Slot of the session on that shard; [`Origin::BROKER`] uses `u32::MAX`.
+    pub session: u32,
+}
+
+impl Origin {
+    /// The broker itself (wills of ended sessions, system topics): never equal to a subscriber.
+    pub const BROKER: Origin = Origin { shard: u8::MAX, session: u32::MAX };
+}
+
+/// A borrowed view of an application message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicationRef<'a> {
+    /// The topic name, valid and without wildcards.
+    pub topic: &'a str,
+    /// The forwardable properties as they are encoded on the wire, in the publisher's order: payload format
+    /// indicator, content type, response topic, correlation data, user properties. Empty for 3.x publishers.
+    pub properties: &'a [u8],
+    /// The application payload.
+    pub payload: &'a [u8],
+    /// The QoS at which it was published.
+    pub qos: QoS,
+    /// The RETAIN flag of the publisher's packet.
+    pub retain: bool,
+    /// When the message expires; [`Timestamp::NEVER`] without an expiry interval.
+    pub expires_at: Timestamp,
+    /// Who published it.
+    pub origin: Origin,
+}
+
+impl PublicationRef<'_> {
+    /// Bytes of topic, properties and payload together: what the message weighs in a queue.
+    pub fn weight_bytes(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
+
+    /// Copies the message into a shared one.
+    pub fn to_shared(&self) -> Arc<Publication> {
+        let mut body = Vec::with_capacity(self.weight_bytes());
+        body.extend_from_slice(self.topic.as_bytes());
+        body.extend_from_slice(self.properties);
+        body.extend_from_slice(self.payload);
+        Arc::new(Publication {
+            body: body.into_boxed_slice(),
+            expires_at: self.expires_at,
+            properties_bytes: self.properties.len() as u32,
+            topic_bytes: self.topic.len() as u16,
+            origin: self.origin,
+            qos: self.qos,
+            retain: self.retain,
+        })
+    }
+}
+
+/// An application message that outlives its packet, shared by reference between queues and shards. Immutable.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Topic, properties and payload, one after another: one allocation however many fields there are.
+    body: Box<[u8]>,
+    expires_at: Timestamp,
+    properties_bytes: u32,
+    topic_bytes: u16,
+    origin: Origin,
+    qos: QoS,
+    retain: bool,
+}
+
+impl Publication {
+    /// The borrowed view.
+    pub fn view(&self) -> PublicationRef<'_> {
+        let (topic, rest) = self.body.split_at(self.topic_bytes as usize);
+        let (properties, payload) = rest.split_at(self.properties_bytes as usize);
+        PublicationRef {
+            topic: std::str::from_utf8(topic).unwrap_or_default(),
+            properties,
+            payload,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at: self.expires_at,
+            origin: self.origin,
+        }
+    }
+
+    /// The topic name.
+    pub fn topic(&self) -> &str {
+        self.view().topic
+    }
+
+    /// The bytes of the topic name, for comparisons: equal and ordered as the names are, without their UTF-8 check.
+    pub fn raw_topic(&self) -> &[u8] {
+        &self.body[..usize::from(self.topic_bytes)]
+    }
+
+    /// Bytes of topic, properties and payload together.
+    pub fn weight_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// When the message expires; [`Timestamp::NEVER`] if it does not.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+}
+
+/// A message that is copied into shared memory only if somebody must keep it.
+#[derive(Debug)]
+pub struct LazyPublication<'a> {
+    view: PublicationRef<'a>,
+    shared: OnceCell<Arc<Publication>>,
+}
+
+impl<'a> LazyPublication<'a> {
+    /// A message that still lies in the receive buffer.
+    pub fn borrowed(view: PublicationRef<'a>) -> LazyPublication<'a> {
+        LazyPublication { view, shared: OnceCell::new() }
+    }
+
+    /// A message that is shared already.
+    pub fn of(publication: &'a Arc<Publication>) -> LazyPublication<'a> {
+        LazyPublication { view: publication.view(), shared: OnceCell::from(Arc::clone(publication)) }
+    }
+
+    /// The borrowed view, always at hand.
+    pub fn view(&self) -> PublicationRef<'a> {
+        self.view
+    }
+
+    /// The shared message; the first call copies.
+    pub fn shared(&self) -> Arc<Publication> {
+        Arc::clone(self.shared.get_or_init(|| self.view.to_shared()))
+    }
+}

@@ -1,0 +1,233 @@
+//! Client to broker: publishing, and the receiver's half of QoS 2.
+
+use super::violation::Violation;
+use super::{Cx, Outbox, Session};
+use crate::codec::{Ack, AckKind, PacketId, ProtocolVersion, Publish, QoS};
+use crate::config::Duration;
+use crate::metrics::Metric;
+use crate::publication::{Origin, PublicationRef};
+use crate::reason::ReasonCode;
+use crate::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// QoS 2 identifiers the client has begun and not released; bounded by the number of identifiers there are.
+#[derive(Debug, Default)]
+pub struct InboundQos2 {
+    begun: BTreeMap<PacketId, Begun>,
+    /// How many of them count against Receive Maximum.
+    counted: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    at: Timestamp,
+    /// Published on the current connection: Receive Maximum knows no other. (Section 4.9)
+    counts: bool,
+}
+
+impl InboundQos2 {
+    /// The connection is gone: nothing was published on the next one yet.
+    pub(super) fn rewind(&mut self) {
+        self.counted = 0;
+        for begun in self.begun.values_mut() {
+            begun.counts = false;
+        }
+    }
+
+    /// Whether the client repeats what it has begun; then the repetition counts from now on.
+    fn is_repetition(&mut self, packet_id: PacketId) -> bool {
+        let Some(begun) = self.begun.get_mut(&packet_id) else { return false };
+        self.counted += usize::from(!begun.counts);
+        begun.counts = true;
+        true
+    }
+
+    fn begin(&mut self, packet_id: PacketId, at: Timestamp) {
+        self.counted += 1;
+        self.begun.insert(packet_id, Begun { at, counts: true });
+    }
+
+    /// Ends an exchange; whether there was one.
+    fn release(&mut self, packet_id: PacketId) -> bool {
+        let begun = self.begun.remove(&packet_id);
+        self.counted -= usize::from(begun.is_some_and(|begun| begun.counts));
+        begun.is_some()
+    }
+
+    fn remove_stale(&mut self, now: Timestamp, timeout: Duration) -> u64 {
+        let before = self.begun.len();
+        self.begun.retain(|_, begun| now.since_ms(begun.at) < timeout.as_ms());
+        self.counted = self.begun.values().filter(|begun| begun.counts).count();
+        (before - self.begun.len()) as u64
+    }
+}
+
+/// What the driver must do with a PUBLISH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inbound {
+    /// Route it, then call [`Session::handle_routed`]. `aliased` is the topic if the packet used an alias.
+    Route {
+        /// The topic an alias stands for; `None` when the packet's own topic counts.
+        aliased: Option<Arc<str>>,
+    },
+    /// A repetition; it has been answered.
+    Settled,
+}
+
+/// What routing a message came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routed {
+    /// Somebody subscribed to it.
+    Matched,
+    /// Nobody did.
+    NoSubscribers,
+}
+
+impl Session {
+    /// Checks a PUBLISH and answers repetitions.
+    ///
+    /// # Errors
+    /// The violation to disconnect with.
+    pub fn handle_publish(
+        &mut self,
+        publish: &Publish<'_>,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox,
+    ) -> Result<Inbound, Violation> {
+        let Some(link) = self.link.as_deref_mut() else { return Ok(Inbound::Settled) };
+        count_received(publish.qos, cx);
+        if publish.qos as u8 > cx.config.max_qos_allowed {
+            return Err(Violation::new(ReasonCode::QosNotSupported, "QoS above the maximum"));
+        }
+        if publish.retain && !cx.config.retain_available {
+            return Err(Violation::new(
+                ReasonCode::RetainNotSupported,
+                "retained messages are not available",
+            ));
+        }
+        if !publish.properties.subscription_ids.is_empty() {
+            return Err(Violation::protocol("subscription identifier in a PUBLISH from a client"));
+        }
+        let aliased = match publish.properties.topic_alias {
+            Some(alias) => Some(link.aliases_in.resolve(alias, publish.topic, link.terms.alias_in_max)?),
+            None => None,
+        };
+        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        if topic.bytes().filter(|byte| *byte == b'/').count() >= usize::from(cx.config.max_topic_levels) {
+            return Err(Violation::new(ReasonCode::TopicNameInvalid, "topic has too many levels"));
+        }
+        if let (QoS::AtLeastOnce, Some(packet_id)) = (publish.qos, publish.packet_id)
+            && link.terms.version == ProtocolVersion::V5
+            && self.inbound.begun.contains_key(&packet_id)
+        {
+            let puback = Ack::new(AckKind::Puback, packet_id, ReasonCode::PacketIdentifierInUse);
+            out.push_ack(&puback, link.terms.version, cx.tally);
+            return Ok(Inbound::Settled);
+        }
+        if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id) {
+            if self.inbound.is_repetition(packet_id) {
+                let pubrec = Ack::new(AckKind::Pubrec, packet_id, ReasonCode::Success);
+                out.push_ack(&pubrec, link.terms.version, cx.tally);
+                return Ok(Inbound::Settled);
+            }
+            self.begin_qos2(packet_id, cx)?;
+        }
+        Ok(Inbound::Route { aliased })
+    }
+
+    /// Whether a v5 client uses this identifier for a QoS 2 message already, so that another packet with it is answered
+    /// 0x91. [MQTT-2.2.1-3] A 3.x client cannot be told and is served.
+    pub fn holds_id(&self, packet_id: PacketId) -> bool {
+        let v5 = self.terms().is_some_and(|terms| terms.version == ProtocolVersion::V5);
+        v5 && self.inbound.begun.contains_key(&packet_id)
+    }
+
+    /// A begun exchange is forgotten only when its place is needed and it is older than `await_rel_timeout`, so a client
+    /// that comes back late still gets exactly once as long as there is room.
+    fn begin_qos2(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) -> Result<(), Violation> {
+        let receive_maximum = self.link.as_ref().map_or(u16::MAX, |link| link.terms.receive_maximum);
+        if self.inbound.counted >= usize::from(receive_maximum) {
+            let stale = self.inbound.remove_stale(cx.now, cx.config.await_rel_timeout);
+            cx.tally.add(Metric::MessagesDroppedAwaitPubrelTimeout, stale);
+            if self.inbound.counted >= usize::from(receive_maximum) {
+                return Err(Violation::new(
+                    ReasonCode::ReceiveMaximumExceeded,
+                    "more than Receive Maximum messages begun",
+                ));
+            }
+        }
+        self.inbound.begin(packet_id, cx.now);
+        Ok(())
+    }
+
+    /// The message a PUBLISH carries.
+    pub fn publication<'a>(
+        publish: &'a Publish<'_>,
+        topic: &'a str,
+        origin: Origin,
+        cx: &Cx<'_>,
+    ) -> PublicationRef<'a> {
+        PublicationRef {
+            topic,
+            properties: &publish.properties.forward,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: expires_at(publish.properties.message_expiry_interval_s, cx),
+            origin,
+        }
+    }
+
+    /// Acknowledges a routed PUBLISH. [MQTT-4.3.2-4, MQTT-4.3.3-8]
+    pub fn handle_routed(
+        &mut self,
+        publish: &Publish<'_>,
+        routed: Routed,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox,
+    ) {
+        let (Some(packet_id), Some(link)) = (publish.packet_id, self.link.as_deref()) else { return };
+        let kind = if publish.qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
+        let v5 = link.terms.version == ProtocolVersion::V5;
+        let reason = match routed {
+            Routed::NoSubscribers if v5 => ReasonCode::NoMatchingSubscribers,
+            _ => ReasonCode::Success,
+        };
+        out.push_ack(&Ack::new(kind, packet_id, reason), link.terms.version, cx.tally);
+    }
+
+    /// Handles PUBREL: the identifier is free again. [MQTT-4.3.3-11]
+    pub fn handle_pubrel(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
+        cx.tally.bump(Metric::PacketsPubrelReceived);
+        let Some(link) = self.link.as_deref() else { return };
+        let reason = if self.inbound.release(ack.packet_id) {
+            ReasonCode::Success
+        } else {
+            cx.tally.bump(Metric::PacketsPubrelMissed);
+            ReasonCode::PacketIdentifierNotFound
+        };
+        out.push_ack(&Ack::new(AckKind::Pubcomp, ack.packet_id, reason), link.terms.version, cx.tally);
+    }
+}
+
+/// The moment a message published now expires: by its own interval, else by the configured one.
+pub(super) fn expires_at(interval_s: Option<u32>, cx: &Cx<'_>) -> Timestamp {
+    match interval_s {
+        Some(interval_s) => cx.now.after_s(u64::from(interval_s)),
+        None if cx.config.message_expiry_interval.is_infinite() => Timestamp::NEVER,
+        None => cx.now.after_ms(cx.config.message_expiry_interval.as_ms()),
+    }
+}
+
+fn count_received(qos: QoS, cx: &mut Cx<'_>) {
+    let by_qos = match qos {
+        QoS::AtMostOnce => Metric::MessagesQos0Received,
+        QoS::AtLeastOnce => Metric::MessagesQos1Received,
+        QoS::ExactlyOnce => Metric::MessagesQos2Received,
+    };
+    for metric in [by_qos, Metric::MessagesReceived, Metric::PacketsPublishReceived, Metric::MessagesPublish]
+    {
+        cx.tally.bump(metric);
+    }
+}

@@ -1,0 +1,152 @@
+//! The send window: QoS 1 and 2 messages sent to the client and not yet acknowledged.
+
+use super::delivery::{Outgoing, ShareTag};
+use crate::codec::PacketId;
+use std::collections::VecDeque;
+
+/// What the client must send next.
+#[derive(Debug)]
+pub enum Phase {
+    /// PUBACK for a QoS 1 message.
+    Puback(Outgoing),
+    /// PUBREC for a QoS 2 message.
+    Pubrec(Outgoing),
+    /// PUBCOMP; the message itself is the client's by now.
+    Pubcomp,
+}
+
+/// One packet identifier in use.
+#[derive(Debug)]
+pub struct Entry {
+    /// The identifier.
+    pub packet_id: PacketId,
+    /// How far the exchange got.
+    pub phase: Phase,
+}
+
+/// Entries in the order they were first sent, which is the order in which they are sent again. [MQTT-4.6.0-1]
+///
+/// The first `sent` entries went out on the current connection; the rest waits to be sent again after a reconnect.
+#[derive(Debug, Default)]
+pub struct Inflight {
+    entries: VecDeque<Entry>,
+    sent: usize,
+    last_id: u16,
+    /// Identifiers were skipped because they were still in use: entries no longer lie in cyclic order.
+    overtaken: bool,
+}
+
+impl Inflight {
+    /// Messages the client has not taken over.
+    pub fn messages(&self) -> usize {
+        self.entries.iter().filter(|entry| !matches!(entry.phase, Phase::Pubcomp)).count()
+    }
+
+    /// Packet identifiers in use.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The connection is gone: everything is to be sent again on the next one.
+    pub fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Entries sent on the current connection, the ones that count against the client's Receive Maximum.
+    pub fn window_used(&self) -> usize {
+        self.sent
+    }
+
+    /// The next entry to send again, marked as sent; `None` when all are out.
+    pub fn resend_next(&mut self) -> Option<&Entry> {
+        let entry = self.entries.get(self.sent)?;
+        self.sent += 1;
+        Some(entry)
+    }
+
+    /// Removes the entry that [`Inflight::resend_next`] gave out last: it cannot be sent after all.
+    pub fn give_up_resent(&mut self) {
+        let Some(last) = self.sent.checked_sub(1) else { return };
+        self.entries.remove(last);
+        self.sent = last;
+    }
+
+    /// Whether entries wait to be sent again.
+    pub fn awaits_resend(&self) -> bool {
+        self.sent < self.entries.len()
+    }
+
+    /// A packet identifier not in use. There is one: the send window has at most 65,535 places, and the caller has seen
+    /// that one is free. [MQTT-2.2.1-3]
+    pub fn free_id(&mut self) -> PacketId {
+        assert!(self.entries.len() < usize::from(u16::MAX), "the send window is not full");
+        loop {
+            self.last_id = self.last_id.wrapping_add(1);
+            let Some(id) = PacketId::new(self.last_id) else { continue };
+            if self.position(id).is_none() {
+                return id;
+            }
+            self.overtaken = true;
+        }
+    }
+
+    /// Adds an entry that was just sent.
+    pub fn push_sent(&mut self, packet_id: PacketId, phase: Phase) {
+        debug_assert!(!self.awaits_resend(), "new messages follow the ones sent again");
+        self.entries.push_back(Entry { packet_id, phase });
+        self.sent = self.entries.len();
+    }
+
+    /// The entry with this identifier.
+    pub fn find(&mut self, packet_id: PacketId) -> Option<&mut Entry> {
+        let position = self.position(packet_id)?;
+        self.entries.get_mut(position)
+    }
+
+    /// Removes the entry with this identifier.
+    pub fn remove(&mut self, packet_id: PacketId) -> Option<Entry> {
+        let position = self.position(packet_id)?;
+        if position < self.sent {
+            self.sent -= 1;
+        }
+        let entry = self.entries.remove(position);
+        if self.entries.is_empty() {
+            self.overtaken = false;
+        }
+        entry
+    }
+
+    /// Takes the unacknowledged QoS 1 messages of the shared subscriptions `wanted` names. QoS 2 exchanges stay: the message
+    /// may be the client's already. [MQTT-4.8.2-5]
+    pub fn take_shared(&mut self, wanted: &impl Fn(ShareTag) -> bool) -> Vec<Outgoing> {
+        let mut shared = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            match entry.phase {
+                Phase::Puback(message) if message.share.is_some_and(wanted) => shared.push(message),
+                phase => kept.push_back(Entry { packet_id: entry.packet_id, phase }),
+            }
+        }
+        self.entries = kept;
+        // Nothing counts as sent without a connection.
+        self.sent = 0;
+        shared
+    }
+
+    /// Identifiers are handed out in ascending order and mostly acknowledged in order, so the one asked for is at or
+    /// near the front; a new identifier is checked from the back.
+    fn position(&self, packet_id: PacketId) -> Option<usize> {
+        let first = self.entries.front()?;
+        if first.packet_id == packet_id {
+            return Some(0);
+        }
+        // Counted from the first one, identifiers ascend, unless a stuck one was overtaken by a whole cycle.
+        let distance = |id: PacketId| id.as_u16().wrapping_sub(first.packet_id.as_u16());
+        let guess = self.entries.partition_point(|entry| distance(entry.packet_id) < distance(packet_id));
+        match self.entries.get(guess) {
+            Some(entry) if entry.packet_id == packet_id => Some(guess),
+            _ if !self.overtaken => None,
+            _ => self.entries.iter().position(|entry| entry.packet_id == packet_id),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Broker to client: delivering, acknowledging, sending again.
+
+use super::alias::Link;
+use super::delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
+use super::inflight::Phase;
+use super::outbox::Outbox;
+use super::template::{TemplateCache, packet, set_packet_id};
+use super::{Cx, Session};
+use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
+use crate::metrics::Metric;
+use crate::reason::ReasonCode;
+
+impl Session {
+    /// Delivers a message to this session: into `out` if the connection can take it now, else into the queue.
+    pub fn handle_delivery(
+        &mut self,
+        delivery: Delivery<'_>,
+        templates: &mut TemplateCache,
+        cx: &mut Cx<'_>,
+        out: Option<&mut Outbox>,
+    ) -> Delivered {
+        if delivery.message.view().expires_at <= cx.now {
+            cx.count_drop(DropReason::Expired, 1);
+            return Delivered::Dropped(DropReason::Expired);
+        }
+        match out {
+            Some(out) if self.can_send_now(delivery.qos, out) => self.send(delivery, templates, cx, out),
+            _ => self.enqueue(delivery.to_outgoing(), cx),
+        }
+    }
+
+    /// Whether a message of this QoS would go straight into the outbox.
+    pub fn can_send_now(&self, qos: QoS, out: &Outbox) -> bool {
+        let Some(link) = &self.link else { return false };
+        if out.is_congested() {
+            return false;
+        }
+        if qos == QoS::AtMostOnce {
+            return !self.queue.holds_qos0();
+        }
+        self.queue.len() == 0
+            && !self.inflight.awaits_resend()
+            && self.inflight.window_used() < usize::from(link.terms.send_window)
+    }
+
+    /// Handles PUBACK.
+    pub fn handle_puback(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
+        cx.tally.bump(Metric::PacketsPubackReceived);
+        match self.inflight.find(ack.packet_id).map(|entry| &entry.phase) {
+            Some(Phase::Puback(_)) => {
+                self.inflight.remove(ack.packet_id);
+                cx.count_acked(ack.reason);
+                self.pump(cx, out);
+            }
+            _ => cx.tally.bump(Metric::PacketsPubackMissed),
+        }
+    }
+
+    /// Handles PUBREC: the client has the message, PUBREL follows. [MQTT-4.3.3-4]
+    pub fn handle_pubrec(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
+        cx.tally.bump(Metric::PacketsPubrecReceived);
+        let Some(link) = &self.link else { return };
+        let version = link.terms.version;
+        let is_refused = ack.reason.is_error();
+        let known = self.inflight.find(ack.packet_id);
+        let reason = match known.filter(|entry| !matches!(entry.phase, Phase::Puback(_))) {
+            Some(entry) => {
+                let is_first = matches!(entry.phase, Phase::Pubrec(_));
+                entry.phase = Phase::Pubcomp;
+                if is_first {
+                    cx.count_acked(ack.reason);
+                }
+                if is_refused {
+                    self.inflight.remove(ack.packet_id);
+                    return self.pump(cx, out);
+                }
+                ReasonCode::Success
+            }
+            None => {
+                cx.tally.bump(Metric::PacketsPubrecMissed);
+                if is_refused {
+                    // The client has nothing that could be released.
+                    return;
+                }
+                ReasonCode::PacketIdentifierNotFound
+            }
+        };
+        out.push_ack(&Ack::new(AckKind::Pubrel, ack.packet_id, reason), version, cx.tally);
+    }
+
+    /// Handles PUBCOMP: the exchange is over.
+    pub fn handle_pubcomp(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
+        cx.tally.bump(Metric::PacketsPubcompReceived);
+        match self.inflight.find(ack.packet_id).map(|entry| &entry.phase) {
+            Some(Phase::Pubcomp) => {
+                self.inflight.remove(ack.packet_id);
+                self.pump(cx, out);
+            }
+            _ => cx.tally.bump(Metric::PacketsPubcompMissed),
+        }
+    }
+
+    /// Sends again what an earlier connection left unacknowledged, then what is queued, as far as the send window and the
+    /// outbox allow. Call after attaching and whenever room appeared.
+    pub fn pump(&mut self, cx: &mut Cx<'_>, out: &mut Outbox) {
+        let Some(link) = self.link.as_deref_mut() else { return };
+        let window = usize::from(link.terms.send_window);
+        while !out.is_congested() && self.inflight.window_used() < window {
+            let Some(entry) = self.inflight.resend_next() else { break };
+            match &entry.phase {
+                Phase::Puback(message) | Phase::Pubrec(message) => {
+                    let publish = to_packet(message, cx);
+                    let qos = message.qos;
+                    if let Some(at) = append(&publish, link, out) {
+                        out.mark_dup(at, entry.packet_id);
+                        cx.count_sent(qos);
+                    } else {
+                        // This connection takes smaller packets than the one before. It is as if the delivery were
+                        // complete. [MQTT-3.1.2-25]
+                        self.inflight.give_up_resent();
+                        cx.count_drop(DropReason::TooLarge, 1);
+                    }
+                }
+                Phase::Pubcomp => {
+                    let pubrel = Ack::new(AckKind::Pubrel, entry.packet_id, ReasonCode::Success);
+                    out.push_ack(&pubrel, link.terms.version, cx.tally);
+                }
+            }
+        }
+        if !self.inflight.awaits_resend() {
+            self.pump_queue(cx, out);
+        }
+    }
+
+    fn pump_queue(&mut self, cx: &mut Cx<'_>, out: &mut Outbox) {
+        let Some(link) = self.link.as_deref() else { return };
+        let window = usize::from(link.terms.send_window);
+        while let Some(qos) = self.queue.front_qos() {
+            let full = qos > QoS::AtMostOnce && self.inflight.window_used() >= window;
+            if full || out.is_congested() {
+                return;
+            }
+            let Some(message) = self.queue.pop() else { return };
+            if message.publication.expires_at() <= cx.now {
+                cx.count_drop(DropReason::Expired, 1);
+                continue;
+            }
+            self.send_queued(message, cx, out);
+        }
+    }
+
+    /// Appends a message to the outbox. The caller made sure that the window and the outbox have room.
+    fn send(
+        &mut self,
+        delivery: Delivery<'_>,
+        templates: &mut TemplateCache,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox,
+    ) -> Delivered {
+        let Some(link) = self.link.as_deref_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
+        let view = delivery.message.view();
+        let Delivery { qos, retain, subscription_ids, .. } = delivery;
+        let start = if link.aliases_out.is_enabled() {
+            append_aliased(packet(view, qos, retain, subscription_ids, cx.now), link, out)
+        } else {
+            let bytes = templates.encoded(view, link.terms.version, qos, retain, subscription_ids, cx.now);
+            let fits = !bytes.is_empty() && bytes.len() <= link.terms.packet_bytes_max as usize;
+            fits.then(|| out.append(bytes))
+        };
+        let Some(start) = start else {
+            cx.count_drop(DropReason::TooLarge, 1);
+            return Delivered::Dropped(DropReason::TooLarge);
+        };
+        if qos > QoS::AtMostOnce {
+            self.begin(start, delivery.to_outgoing(), out);
+        }
+        cx.count_delivered(qos);
+        Delivered::Sent
+    }
+
+    /// As `send`, for a message of the queue, which is encoded for this client alone.
+    fn send_queued(&mut self, message: Outgoing, cx: &mut Cx<'_>, out: &mut Outbox) {
+        let Some(link) = self.link.as_deref_mut() else { return };
+        let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
+            return cx.count_drop(DropReason::TooLarge, 1);
+        };
+        let qos = message.qos;
+        if qos > QoS::AtMostOnce {
+            self.begin(start, message, out);
+        }
+        cx.count_delivered(qos);
+    }
+
+    /// Gives the packet at `start` an identifier and keeps its message until the client has it.
+    fn begin(&mut self, start: usize, message: Outgoing, out: &mut Outbox) {
+        let packet_id = self.inflight.free_id();
+        set_packet_id(out.packet_mut(start), packet_id);
+        let exactly_once = message.qos == QoS::ExactlyOnce;
+        let phase = if exactly_once { Phase::Pubrec(message) } else { Phase::Puback(message) };
+        self.inflight.push_sent(packet_id, phase);
+    }
+
+    fn enqueue(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Delivered {
+        let pushed = self.queue.push(message, cx.config);
+        if let Some((reason, count)) = pushed.lost {
+            cx.count_drop(reason, count);
+            if !pushed.is_queued {
+                return Delivered::Dropped(reason);
+            }
+        }
+        Delivered::Queued
+    }
+
+    /// Takes what other members of the shared subscriptions `wanted` names can be sent instead: queued messages and
+    /// unacknowledged QoS 1 messages. Call without a connection: what a connected client has not acknowledged takes a
+    /// place of its Receive Maximum, whoever is sent it instead. [MQTT-4.8.2-4, MQTT-4.8.2-5]
+    pub fn take_shared(&mut self, wanted: impl Fn(ShareTag) -> bool) -> Vec<Outgoing> {
+        debug_assert!(!self.is_online(), "shared messages are taken from sessions without connection");
+        let mut shared = self.inflight.take_shared(&wanted);
+        shared.extend(self.queue.take_shared(&wanted));
+        shared
+    }
+
+    /// Removes queued messages whose expiry has passed and counts them.
+    pub fn remove_expired(&mut self, cx: &mut Cx<'_>) {
+        let expired = self.queue.remove_expired(cx.now);
+        cx.count_drop(DropReason::Expired, expired);
+    }
+}
+
+/// The packet for a message the session keeps, with its full topic.
+fn to_packet<'a>(message: &'a Outgoing, cx: &Cx<'_>) -> Publish<'a> {
+    packet(message.publication.view(), message.qos, message.retain, &message.subscription_ids, cx.now)
+}
+
+/// Appends a packet with a topic alias if there is one to be had; returns where it starts. `None` when the client's
+/// Maximum Packet Size is too small for it.
+fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -> Option<usize> {
+    if !link.aliases_out.is_enabled() {
+        return append(&publish, link, out);
+    }
+    let topic = publish.topic;
+    let Some((alias, is_known)) = link.aliases_out.assign(topic) else { return append(&publish, link, out) };
+    publish.properties.topic_alias = Some(alias);
+    if is_known {
+        publish.topic = "";
+    }
+    if let Some(start) = append(&publish, link, out) {
+        return Some(start);
+    }
+    if !is_known {
+        // The client never saw this alias.
+        link.aliases_out.revoke(topic);
+    }
+    // An alias takes three bytes; without them the packet may fit.
+    publish.properties.topic_alias = None;
+    publish.topic = topic;
+    append(&publish, link, out)
+}
+
+/// Appends a packet as it is, unless it is too large for the client.
+fn append(publish: &Publish<'_>, link: &Link, out: &mut Outbox) -> Option<usize> {
+    let version = link.terms.version;
+    let bytes = publish.encoded_bytes(version);
+    if bytes > link.terms.packet_bytes_max as usize {
+        return None;
+    }
+    let room = out.room(bytes);
+    let start = room.len();
+    publish.encode(version, room).is_ok().then_some(start)
+}
+
+impl Outbox {
+    fn append(&mut self, packet: &[u8]) -> usize {
+        let bytes = self.room(packet.len());
+        let start = bytes.len();
+        bytes.extend_from_slice(packet);
+        start
+    }
+
+    /// Marks the PUBLISH at `start` as sent again. [MQTT-3.3.1-1]
+    fn mark_dup(&mut self, start: usize, packet_id: PacketId) {
+        let packet = self.packet_mut(start);
+        packet[0] |= 0b1000;
+        set_packet_id(packet, packet_id);
+    }
+}
+
+impl Cx<'_> {
+    pub(super) fn count_drop(&mut self, reason: DropReason, count: u64) {
+        let metric = match reason {
+            DropReason::QueueFull => Metric::DeliveryDroppedQueueFull,
+            DropReason::Qos0 => Metric::DeliveryDroppedQos0Msg,
+            DropReason::TooLarge => Metric::DeliveryDroppedTooLarge,
+            DropReason::Expired => Metric::DeliveryDroppedExpired,
+        };
+        self.tally.add(metric, count);
+        self.tally.add(Metric::DeliveryDropped, count);
+    }
+
+    fn count_sent(&mut self, qos: QoS) {
+        let by_qos = match qos {
+            QoS::AtMostOnce => Metric::MessagesQos0Sent,
+            QoS::AtLeastOnce => Metric::MessagesQos1Sent,
+            QoS::ExactlyOnce => Metric::MessagesQos2Sent,
+        };
+        for metric in [by_qos, Metric::MessagesSent, Metric::PacketsPublishSent, Metric::PacketsSent] {
+            self.tally.bump(metric);
+        }
+    }
+
+    /// The first time a message is sent; repetitions are only sent.
+    fn count_delivered(&mut self, qos: QoS) {
+        self.count_sent(qos);
+        self.tally.bump(Metric::MessagesDelivered);
+    }
+
+    fn count_acked(&mut self, reason: ReasonCode) {
+        if reason.is_error() {
+            self.tally.bump(Metric::DeliveryDroppedPeerRefused);
+            self.tally.bump(Metric::DeliveryDropped);
+        } else {
+            self.tally.bump(Metric::MessagesAcked);
+        }
+    }
+}

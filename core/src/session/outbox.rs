@@ -1,0 +1,159 @@
+//! Bytes on their way to one client.
+
+use crate::codec::{Ack, Auth, Connack, Disconnect, Packet, ProtocolVersion, Suback, Unsuback};
+use crate::metrics::{Metric, Tally};
+
+/// The smallest buffer a non-empty outbox has, so that a few small packets cost one allocation.
+const FIRST_ALLOCATION_BYTES: usize = 256;
+
+/// Encoded packets that wait for the next write of their connection.
+///
+/// Bounded by `high_watermark`: above it the session stops adding application messages and queues them instead.
+/// Acknowledgements have room beyond it, bounded by what the client has in flight.
+#[derive(Debug)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    sending_bytes: usize,
+    high_watermark: usize,
+    packet_bytes_max: u32,
+}
+
+impl Outbox {
+    /// An empty outbox that is congested above this many bytes.
+    pub fn new(high_watermark: usize) -> Outbox {
+        Outbox { bytes: Vec::new(), sending_bytes: 0, high_watermark, packet_bytes_max: u32::MAX }
+    }
+
+    /// Sets the client's Maximum Packet Size: a larger answer loses its reason string and user properties, and if that
+    /// is not enough, is not sent. [MQTT-3.1.2-24]
+    pub fn limit_packets(&mut self, bytes_max: u32) {
+        self.packet_bytes_max = bytes_max;
+    }
+
+    /// Bytes not yet taken by the kernel.
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes.len() + self.sending_bytes
+    }
+
+    /// Whether application messages must wait.
+    pub fn is_congested(&self) -> bool {
+        self.pending_bytes() >= self.high_watermark
+    }
+
+    /// Whether so much waits, answers to the client's own packets included, that no more of its packets should be taken.
+    pub fn is_flooded(&self) -> bool {
+        self.pending_bytes() >= self.high_watermark.saturating_mul(2)
+    }
+
+    /// Whether nothing waits to be handed to the reactor.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What waits to be handed to the reactor.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether a write is under way.
+    pub fn is_sending(&self) -> bool {
+        self.sending_bytes > 0
+    }
+
+    /// Takes everything for one write; until [`Outbox::sent`] it counts as pending.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.sending_bytes = self.bytes.len();
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The write is complete.
+    pub fn sent(&mut self) {
+        self.sending_bytes = 0;
+    }
+
+    /// Room for `additional` more bytes at the end.
+    pub(super) fn room(&mut self, additional: usize) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(additional.max(FIRST_ALLOCATION_BYTES));
+        }
+        &mut self.bytes
+    }
+
+    /// The bytes from `start` to the end: the packet appended last.
+    pub(super) fn packet_mut(&mut self, start: usize) -> &mut [u8] {
+        &mut self.bytes[start..]
+    }
+
+    /// Appends an acknowledgement.
+    pub fn push_ack(&mut self, ack: &Ack, version: ProtocolVersion, tally: &mut Tally) {
+        use crate::codec::AckKind;
+        let metric = match ack.kind {
+            AckKind::Puback => Metric::PacketsPubackSent,
+            AckKind::Pubrec => Metric::PacketsPubrecSent,
+            AckKind::Pubrel => Metric::PacketsPubrelSent,
+            AckKind::Pubcomp => Metric::PacketsPubcompSent,
+        };
+        self.push(tally, metric, |out, bytes_max| ack.encode_within(version, bytes_max, out).is_ok());
+    }
+
+    /// Appends CONNACK. Whether it fits: a client that cannot be told what is granted cannot be served.
+    pub fn push_connack(&mut self, connack: &Connack, version: ProtocolVersion, tally: &mut Tally) -> bool {
+        let is_sent = self.push(tally, Metric::PacketsConnackSent, |out, bytes_max| {
+            connack.encode_within(version, bytes_max, out).is_ok()
+        });
+        if connack.reason.is_error() {
+            tally.bump(Metric::PacketsConnackError);
+        }
+        is_sent
+    }
+
+    /// Appends SUBACK.
+    pub fn push_suback(&mut self, suback: &Suback, version: ProtocolVersion, tally: &mut Tally) {
+        self.push(tally, Metric::PacketsSubackSent, |out, bytes_max| {
+            suback.encode_within(version, bytes_max, out).is_ok()
+        });
+    }
+
+    /// Appends UNSUBACK.
+    pub fn push_unsuback(&mut self, unsuback: &Unsuback, version: ProtocolVersion, tally: &mut Tally) {
+        self.push(tally, Metric::PacketsUnsubackSent, |out, bytes_max| {
+            unsuback.encode_within(version, bytes_max, out).is_ok()
+        });
+    }
+
+    /// Appends PINGRESP.
+    pub fn push_pingresp(&mut self, version: ProtocolVersion, tally: &mut Tally) {
+        // Two bytes, the smallest packet there is.
+        self.push(tally, Metric::PacketsPingrespSent, |out, _| Packet::Pingresp.encode(version, out).is_ok());
+    }
+
+    /// Appends DISCONNECT; v5 only. [MQTT-3.14.0-1]
+    pub fn push_disconnect(&mut self, disconnect: &Disconnect, packet_bytes_max: u32, tally: &mut Tally) {
+        self.push(tally, Metric::PacketsDisconnectSent, |out, _| {
+            disconnect.encode_within(ProtocolVersion::V5, packet_bytes_max, out).is_ok()
+        });
+    }
+
+    /// Appends AUTH.
+    pub fn push_auth(&mut self, auth: &Auth, tally: &mut Tally) {
+        self.push(tally, Metric::PacketsAuthSent, |out, bytes_max| {
+            auth.encode_within(ProtocolVersion::V5, bytes_max, out).is_ok()
+        });
+    }
+
+    /// Appends what `encode` writes within the client's Maximum Packet Size, and counts it. Whether it was written.
+    fn push(
+        &mut self,
+        tally: &mut Tally,
+        metric: Metric,
+        encode: impl FnOnce(&mut Vec<u8>, u32) -> bool,
+    ) -> bool {
+        let bytes_max = self.packet_bytes_max;
+        let is_written = encode(self.room(FIRST_ALLOCATION_BYTES), bytes_max);
+        if is_written {
+            tally.bump(metric);
+            tally.bump(Metric::PacketsSent);
+        }
+        is_written
+    }
+}

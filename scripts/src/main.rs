@@ -1,0 +1,65 @@
+//! `cargo x <task>`: the one program that tends this repository. It only dispatches; each task is a module.
+//! It never ships with the broker and never touches a process it did not start.
+#![expect(clippy::print_stdout, reason = "a task talks to the person at the terminal")]
+
+mod arguments;
+mod broker;
+mod fuzz;
+mod interop;
+mod load;
+mod packages;
+mod process;
+mod test;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use arguments::Arguments;
+
+const HELP: &str = "\
+cargo x <task>
+
+  test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, load (all, or those named)
+  tidy                      the checkable part of the style guide, over every tracked .rs file
+  interop [--broker A:P]    mosquitto clients, paho-mqtt, MQTT.js and rumqttc against the release binary
+          [--shards 1,4]    with these shard counts (--broker instead: against a broker already running)
+          [--client NAME]   only clients whose name contains NAME
+  fuzz [--seconds 60]       every fuzz target for that long (--target NAME: only that one)
+  load [--seconds 30]       100 publishers to 100 subscribers at QoS 0, 1, 2, then idle connections
+       [--connections 18000]";
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut words: Vec<String>) -> Result<()> {
+    if words.is_empty() {
+        println!("{HELP}");
+        return Ok(());
+    }
+    let task = words.remove(0);
+    let mut arguments = Arguments::new(words);
+    match task.as_str() {
+        "test" => test::run(arguments),
+        "tidy" => {
+            arguments.finish()?;
+            tidy::run()
+        }
+        "interop" => interop::run(&interop::Options::from_arguments(&mut arguments)?),
+        "fuzz" => fuzz::run(arguments),
+        "load" => load::run(&load::Options::from_arguments(&mut arguments)?),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no task is called {other}\n\n{HELP}"),
+    }
+}

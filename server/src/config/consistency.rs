@@ -1,0 +1,42 @@
+//! Rules about several keys at once. Single keys are judged in `rule.rs`.
+
+use super::Config;
+use super::error::ConfigError;
+use super::setting::{KeyPath, Origins};
+use std::net::SocketAddr;
+
+/// Refuses keys that contradict each other.
+pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
+    let mut taken: Vec<(KeyPath, SocketAddr)> = Vec::new();
+    for (key, address) in enabled_addresses(config) {
+        let clash = taken.iter().find(|(_, other)| overlap(*other, address));
+        if let Some((first, first_address)) = clash {
+            let placed = |key: &KeyPath| format!("{key} ({})", origins.of(key));
+            return Err(ConfigError::Conflict {
+                first: placed(first),
+                second: placed(&key),
+                conflict: format!(
+                    "are the same address ({first_address} and {address}); give one another port, or set its enable = false"
+                ),
+            });
+        }
+        taken.push((key, address));
+    }
+    Ok(())
+}
+
+/// The `bind` of every listener that is opened, MQTT first.
+pub fn enabled_addresses(config: &Config) -> Vec<(KeyPath, SocketAddr)> {
+    let tcp = config.listeners.tcp.iter().filter(|(_, listener)| listener.enable);
+    let tcp = tcp
+        .map(|(name, listener)| (KeyPath::dotted("listeners.tcp").child(name).child("bind"), listener.bind));
+    let http = &config.dashboard.listeners.http;
+    let http = http.enable.then(|| (KeyPath::dotted("dashboard.listeners.http.bind"), http.bind));
+    tcp.chain(http).collect()
+}
+
+fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
+    let every =
+        left.is_ipv4() == right.is_ipv4() && (left.ip().is_unspecified() || right.ip().is_unspecified());
+    left.port() != 0 && left.port() == right.port() && (left.ip() == right.ip() || every)
+}

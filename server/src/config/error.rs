@@ -1,0 +1,156 @@
+//! What can be wrong with a configuration. Every text names the key, where it was set, and the remedy.
+
+use super::known::KnownKeys;
+use super::rule::Rule;
+use super::setting::{KeyPath, Origin, Setting};
+use std::io;
+use std::path::PathBuf;
+use toml::Value;
+
+/// Characters of a wrong value that are repeated to the operator.
+const VALUE_CHARS_MAX: usize = 120;
+
+/// Why a configuration does not load. Always the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "cannot read the configuration file {path}: {source}; name a readable file with --config or RINGMQ_CONFIG"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A text is not TOML.
+    #[error("{origin}: {reason}; see `ringmq config` for a file that is correct")]
+    Syntax {
+        /// Where.
+        origin: Origin,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A `--set` is not `key=value`.
+    #[error("--set {text:?} is not key.path=value; write for example --set mqtt.max_inflight=64")]
+    SetSyntax {
+        /// What was typed.
+        text: String,
+    },
+    /// No such key.
+    #[error("unknown key {key} ({origin}){hint}")]
+    UnknownKey {
+        /// What was typed.
+        key: KeyPath,
+        /// Where.
+        origin: Origin,
+        /// The nearest key.
+        hint: String,
+    },
+    /// A section was given a value.
+    #[error(
+        "{key} = {value} ({origin}): {key} is a section, not a key; set a key inside it, see `ringmq config`"
+    )]
+    Section {
+        /// The section.
+        key: KeyPath,
+        /// What was typed.
+        value: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// The wrong type, or outside the bounds.
+    #[error("{key} = {value} ({origin}): must be {expected}; correct it, or remove it to use the default")]
+    BadValue {
+        /// The key.
+        key: KeyPath,
+        /// What was typed.
+        value: String,
+        /// Where.
+        origin: Origin,
+        /// What it must be.
+        expected: String,
+    },
+    /// A name the operator chose for a listener or log target.
+    #[error(
+        "{section}.{name:?} ({origin}): the name must be 1 to {bytes_max} letters, digits, `_`, `-` or `:`; choose another"
+    )]
+    Name {
+        /// The section the name stands in.
+        section: &'static str,
+        /// The name.
+        name: String,
+        /// Where.
+        origin: Origin,
+        /// The longest name.
+        bytes_max: usize,
+    },
+    /// Two keys that cannot both hold.
+    #[error("{first} and {second} {conflict}")]
+    Conflict {
+        /// One key, and where it was set.
+        first: String,
+        /// The other key, and where it was set.
+        second: String,
+        /// What is wrong, and the remedy.
+        conflict: String,
+    },
+    /// A rule does not fit its field.
+    #[error(
+        "the configuration does not fit its own rules: {reason}; this is a defect of RingMQ, please report it"
+    )]
+    Defaults {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ConfigError {
+    /// An [`ConfigError::UnknownKey`] that names the nearest key.
+    pub fn unknown(setting: &Setting, known: &KnownKeys) -> ConfigError {
+        let hint = known.nearest(&setting.path).map(|nearest| match &setting.origin {
+            Origin::Environment { .. } => {
+                let variable = nearest.segments().join("__").to_ascii_uppercase();
+                format!("; did you mean {nearest} (RINGMQ_{variable})?")
+            }
+            _ => format!("; did you mean {nearest}?"),
+        });
+        ConfigError::UnknownKey {
+            key: setting.path.clone(),
+            origin: setting.origin.clone(),
+            hint: hint.unwrap_or_default(),
+        }
+    }
+
+    /// A [`ConfigError::Section`].
+    pub fn section(setting: &Setting) -> ConfigError {
+        ConfigError::Section {
+            key: setting.path.clone(),
+            value: shown(&setting.value),
+            origin: setting.origin.clone(),
+        }
+    }
+
+    /// A [`ConfigError::BadValue`] in the words of the rule.
+    pub fn value(setting: &Setting, rule: &Rule) -> ConfigError {
+        ConfigError::BadValue {
+            key: setting.path.clone(),
+            value: shown(&setting.value),
+            origin: setting.origin.clone(),
+            expected: rule.to_string(),
+        }
+    }
+}
+
+/// A value on one line of bounded length.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => format!("{text:?}"),
+        value => value.to_string().replace('\n', " "),
+    };
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,138 @@
+//! The configuration of the process: every section, and how what was typed becomes what is meant.
+//!
+//! Defaults, then the file, then the environment, then `--set`; a later source wins key by key. Nothing here looks at
+//! the host: a configuration that loads may still name a port that is in use.
+
+mod consistency;
+mod error;
+mod known;
+mod log;
+mod rule;
+mod setting;
+mod source;
+
+pub use error::ConfigError;
+pub use log::{Formatter, LogConfig};
+pub use source::Sources;
+
+use consistency::{check_consistency, enabled_addresses};
+use known::{KeyKind, KnownKeys, check_names};
+use ringmq_control::DashboardConfig;
+use ringmq_core::config::{MqttConfig, RetainerConfig};
+use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig};
+use rule::rule_of;
+use serde::{Deserialize, Serialize};
+use setting::{KeyPath, Origins, Setting};
+use std::net::SocketAddr;
+use toml::{Table, Value};
+
+/// The shipped file: every key at its default, with its meaning.
+pub const DEFAULT_FILE: &str = include_str!("../../ringmq.toml");
+
+/// All sections. Only `[log]` can change while the process runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The process.
+    pub node: NodeConfig,
+    /// The lanes between shards.
+    pub mesh: MeshConfig,
+    /// Where MQTT is served.
+    pub listeners: ListenersConfig,
+    /// Protocol behaviour.
+    pub mqtt: MqttConfig,
+    /// Retained messages.
+    pub retainer: RetainerConfig,
+    /// The management plane.
+    pub dashboard: DashboardConfig,
+    /// Log lines.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// The first key that is unknown, has a wrong value, or contradicts another one.
+    pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Config::from_settings(sources.settings()?)
+    }
+
+    /// What the data plane needs to know.
+    pub fn data_plane(&self) -> DataPlaneConfig {
+        DataPlaneConfig {
+            node: self.node.clone(),
+            mesh: self.mesh.clone(),
+            listeners: self.listeners.clone(),
+            mqtt: self.mqtt.clone(),
+            retainer: self.retainer.clone(),
+        }
+    }
+
+    /// The key and address of every listener that is opened, MQTT first.
+    pub fn enabled_addresses(&self) -> Vec<(String, SocketAddr)> {
+        enabled_addresses(self).into_iter().map(|(key, address)| (key.to_string(), address)).collect()
+    }
+
+    /// The defaults as a table; the source of all known keys.
+    fn default_table() -> Result<Table, ConfigError> {
+        Table::try_from(Config::default())
+            .map_err(|source| ConfigError::Defaults { reason: source.to_string() })
+    }
+
+    fn from_settings(settings: Vec<Setting>) -> Result<Config, ConfigError> {
+        let mut table = Config::default_table()?;
+        let known = KnownKeys::of(&table);
+        let mut origins = Origins::default();
+        for setting in settings {
+            let value = accept(&known, &setting)?;
+            if let Some(value) = value {
+                insert(&mut table, &setting.path, value);
+            }
+            origins.record(setting.path, setting.origin);
+        }
+        // Every value has passed its rule, so what fails here is a rule that does not fit its field.
+        let config = Config::deserialize(table)
+            .map_err(|source| ConfigError::Defaults { reason: source.to_string() })?;
+        check_consistency(&config, &origins)?;
+        Ok(config)
+    }
+}
+
+/// The value to store for a setting; none where it only mentions a section that exists anyway.
+fn accept(known: &KnownKeys, setting: &Setting) -> Result<Option<Value>, ConfigError> {
+    check_names(setting)?;
+    match known.kind(&setting.path) {
+        KeyKind::Unknown => Err(ConfigError::unknown(setting, known)),
+        KeyKind::Section if setting.is_empty_table() => Ok(None),
+        KeyKind::Entry if setting.is_empty_table() => Ok(Some(Value::Table(Table::new()))),
+        KeyKind::Section | KeyKind::Entry => Err(ConfigError::section(setting)),
+        KeyKind::Key => {
+            let rule = rule_of(&setting.path).ok_or_else(|| ConfigError::unknown(setting, known))?;
+            let value = rule.accept(setting).ok_or_else(|| ConfigError::value(setting, &rule))?;
+            Ok(Some(value))
+        }
+    }
+}
+
+/// Stores `value`, making the tables on its way. An entry that exists already is not emptied.
+fn insert(table: &mut Table, path: &KeyPath, value: Value) {
+    let Some((last, parents)) = path.segments().split_last() else { return };
+    let mut table = table;
+    for segment in parents {
+        let next = table.entry(segment.clone()).or_insert_with(|| Value::Table(Table::new()));
+        match next {
+            Value::Table(next) => table = next,
+            // Known keys never lie below a value, so this path was refused before.
+            _ => return,
+        }
+    }
+    if value.is_table() {
+        table.entry(last.clone()).or_insert(value);
+    } else {
+        table.insert(last.clone(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The rule of each key: what a value must be, with its bounds, and the words that say so.
+//!
+//! One table for all sections, so that every message about a wrong value has the same shape and every bound stands
+//! in one place. That each key has a rule, and each rule a key, is tested.
+
+use super::log::{FORMATTERS, LEVELS};
+use super::setting::{KeyPath, Setting};
+use ringmq_core::config::{ByteSize, Duration, Limit};
+use ringmq_core::limits::SHARDS_MAX;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use toml::Value;
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Count(u64, u64),
+    /// A whole number that is a power of two.
+    PowerOfTwo(u64, u64),
+    /// A whole number from a least one, or `infinity`.
+    CountOrInfinity(usize),
+    /// A number that may have a fraction.
+    Ratio(f64, f64),
+    /// A duration literal. With [`Duration::INFINITY`] as the greatest, `infinity` is allowed.
+    Time(Duration, Duration),
+    /// A size literal.
+    Bytes(ByteSize, ByteSize),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An address with a port, or a port for every interface.
+    Address,
+    /// The name of a node, which is also a level of topics.
+    NodeName,
+    /// A path of the file system.
+    Path,
+    /// Any text an MQTT string can hold.
+    Text,
+}
+
+const KB: u64 = 1 << 10;
+const MB: u64 = 1 << 20;
+const GB: u64 = 1 << 30;
+const STRATEGIES: &[&str] =
+    &["random", "round_robin", "round_robin_per_group", "sticky", "local", "hash_clientid", "hash_topic"];
+const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
+const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest"];
+const NODE_NAME_BYTES_MAX: usize = 255;
+const TEXT_BYTES_MAX: usize = 65_535;
+
+const fn time(from_s: u64, to_s: u64) -> Rule {
+    Rule::Time(Duration::from_s(from_s), Duration::from_s(to_s))
+}
+
+const fn unbounded_time(from_s: u64) -> Rule {
+    Rule::Time(Duration::from_s(from_s), Duration::INFINITY)
+}
+
+const fn bytes(from: u64, to: u64) -> Rule {
+    Rule::Bytes(ByteSize(from), ByteSize(to))
+}
+
+/// All rules. A `*` stands for the name of a listener or log target.
+pub const RULES: &[(&str, Rule)] = &[
+    ("node.name", Rule::NodeName),
+    ("node.data_dir", Rule::Path),
+    ("node.shards", Rule::Count(0, SHARDS_MAX as u64)),
+    ("node.shutdown_timeout", time(0, 60)),
+    ("mesh.lane_capacity", Rule::PowerOfTwo(64, 65_536)),
+    ("mesh.lane_backlog_max", Rule::Count(64, 1_048_576)),
+    ("listeners.tcp.*.enable", Rule::Flag),
+    ("listeners.tcp.*.bind", Rule::Address),
+    ("listeners.tcp.*.max_connections", Rule::CountOrInfinity(1)),
+    ("listeners.tcp.*.tcp_options.backlog", Rule::Count(1, 65_535)),
+    ("listeners.tcp.*.tcp_options.recbuf", bytes(0, GB)),
+    ("listeners.tcp.*.tcp_options.sndbuf", bytes(0, GB)),
+    ("listeners.tcp.*.tcp_options.nodelay", Rule::Flag),
+    ("listeners.tcp.*.tcp_options.high_watermark", bytes(4 * KB, 256 * MB)),
+    ("listeners.tcp.*.tcp_options.send_timeout", time(1, 3600)),
+    ("mqtt.idle_timeout", time(1, 3600)),
+    ("mqtt.max_packet_size", bytes(KB, 256 * MB)),
+    ("mqtt.max_clientid_len", Rule::Count(23, 65_535)),
+    ("mqtt.max_topic_levels", Rule::Count(1, 65_535)),
+    ("mqtt.max_topic_alias", Rule::Count(0, 65_535)),
+    ("mqtt.retain_available", Rule::Flag),
+    ("mqtt.wildcard_subscription", Rule::Flag),
+    ("mqtt.shared_subscription", Rule::Flag),
+    ("mqtt.shared_subscription_strategy", Rule::Choice(STRATEGIES)),
+    ("mqtt.shared_subscription_initial_sticky_pick", Rule::Choice(STICKY_PICKS)),
+    ("mqtt.ignore_loop_deliver", Rule::Flag),
+    ("mqtt.response_information", Rule::Text),
+    ("mqtt.server_keepalive", Rule::Count(0, 65_535)),
+    ("mqtt.keepalive_multiplier", Rule::Ratio(1.0, 10.0)),
+    ("mqtt.session_expiry_interval", unbounded_time(0)),
+    ("mqtt.max_session_expiry_interval", unbounded_time(0)),
+    ("mqtt.message_expiry_interval", unbounded_time(1)),
+    ("mqtt.max_awaiting_rel", Rule::Count(1, 65_535)),
+    ("mqtt.await_rel_timeout", unbounded_time(1)),
+    ("mqtt.max_qos_allowed", Rule::Count(0, 2)),
+    ("mqtt.mqueue_store_qos0", Rule::Flag),
+    ("mqtt.max_mqueue_len", Rule::CountOrInfinity(0)),
+    ("mqtt.max_mqueue_bytes", bytes(0, u64::MAX)),
+    ("mqtt.mqueue_full_policy", Rule::Choice(QUEUE_POLICIES)),
+    ("mqtt.max_inflight", Rule::Count(1, 65_535)),
+    ("mqtt.max_subscriptions", Rule::CountOrInfinity(0)),
+    ("mqtt.upgrade_qos", Rule::Flag),
+    ("mqtt.use_username_as_clientid", Rule::Flag),
+    ("mqtt.overlapping_subscription_copies", Rule::Flag),
+    ("retainer.msg_expiry_interval", unbounded_time(0)),
+    ("retainer.max_payload_size", bytes(0, 256 * MB)),
+    ("retainer.stop_publish_clear_msg", Rule::Flag),
+    ("retainer.backend.max_retained_messages", Rule::Count(0, i64::MAX as u64)),
+    ("dashboard.listeners.http.enable", Rule::Flag),
+    ("dashboard.listeners.http.bind", Rule::Address),
+    ("log.level", Rule::Choice(LEVELS)),
+    ("log.formatter", Rule::Choice(FORMATTERS)),
+    ("log.targets.*", Rule::Choice(LEVELS)),
+];
+
+/// The rule of a key.
+pub fn rule_of(path: &KeyPath) -> Option<Rule> {
+    RULES.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, rule)| *rule)
+}
+
+/// Whether a path is one a pattern stands for.
+pub fn matches(pattern: &str, path: &KeyPath) -> bool {
+    let mut pattern = pattern.split('.');
+    let fits = path
+        .segments()
+        .iter()
+        .all(|segment| pattern.next().is_some_and(|part| part == "*" || part == segment));
+    fits && pattern.next().is_none()
+}
+
+impl Rule {
+    /// The value to store for a setting, or none if the rule refuses it.
+    pub fn accept(&self, setting: &Setting) -> Option<Value> {
+        let value = &setting.value;
+        let word = || value.as_str().map(str::to_owned);
+        match *self {
+            Rule::Flag => value.as_bool().map(Value::Boolean),
+            Rule::Count(min, max) => count(value, min, max).map(Value::Integer),
+            Rule::PowerOfTwo(min, max) => {
+                count(value, min, max).filter(|n| n.unsigned_abs().is_power_of_two()).map(Value::Integer)
+            }
+            Rule::CountOrInfinity(min) => literal::<Limit>(value)
+                .filter(|limit| limit.0 >= min)
+                .map(|limit| Value::String(limit.to_string())),
+            Rule::Ratio(min, max) => {
+                let ratio = value.as_float().or_else(|| value.as_integer().map(|n| n as f64))?;
+                (min..=max).contains(&ratio).then_some(Value::Float(ratio))
+            }
+            Rule::Time(min, max) => literal::<Duration>(value)
+                .filter(|time| (min..=max).contains(time))
+                .map(|time| Value::String(time.to_string())),
+            Rule::Bytes(min, max) => literal::<ByteSize>(value)
+                .filter(|size| (min..=max).contains(size))
+                .map(|size| Value::String(size.to_string())),
+            Rule::Choice(words) => word().filter(|word| words.contains(&word.as_str())).map(Value::String),
+            Rule::Address => address(value).map(|address| Value::String(address.to_string())),
+            Rule::NodeName => text(setting).filter(|name| is_node_name(name)).map(Value::String),
+            Rule::Path => {
+                text(setting).filter(|path| !path.is_empty() && !path.contains('\0')).map(Value::String)
+            }
+            Rule::Text => text(setting)
+                .filter(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
+                .map(Value::String),
+        }
+    }
+}
+
+fn count(value: &Value, min: u64, max: u64) -> Option<i64> {
+    value.as_integer().filter(|n| u64::try_from(*n).is_ok_and(|n| (min..=max).contains(&n)))
+}
+
+/// A literal from a string or a bare whole number.
+fn literal<T: std::str::FromStr>(value: &Value) -> Option<T> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Integer(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A text; what was typed without quotes counts as text even if it reads as a number.
+fn text(setting: &Setting) -> Option<String> {
+    match (&setting.value, &setting.text) {
+        (Value::String(text), _) => Some(text.clone()),
+        (_, Some(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn address(value: &Value) -> Option<SocketAddr> {
+    let every_interface = |port: u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    match value {
+        Value::Integer(port) => u16::try_from(*port).ok().map(every_interface),
+        Value::String(text) => {
+            let port = text.strip_prefix(':').unwrap_or(text).parse().ok().map(every_interface);
+            port.or_else(|| text.parse().ok())
+        }
+        _ => None,
+    }
+}
+
+/// The name becomes a level of `$SYS` topics and a label of metrics.
+fn is_node_name(name: &str) -> bool {
+    let forbidden =
+        |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '+' | '#' | '"' | '\\');
+    (1..=NODE_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(forbidden)
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Rule::Flag => f.write_str("true or false"),
+            Rule::Count(min, max) if max == i64::MAX as u64 => write!(f, "a whole number from {min}"),
+            Rule::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
+            Rule::PowerOfTwo(min, max) => write!(f, "a power of two from {min} to {max}"),
+            Rule::CountOrInfinity(min) => write!(f, "a whole number from {min}, or \"infinity\""),
+            Rule::Ratio(min, max) => write!(f, "a number from {min:.1} to {max:.1}"),
+            Rule::Time(min, max) if max.is_infinite() => {
+                write!(f, "a duration from {min} (ms, s, m, h or d), or \"infinity\"")
+            }
+            Rule::Time(min, max) => write!(f, "a duration from {min} to {max} (ms, s, m, h or d)"),
+            Rule::Bytes(min, max) if max.0 == u64::MAX => write!(f, "a size from {min} (KB, MB or GB)"),
+            Rule::Bytes(min, max) => write!(f, "a size from {min} to {max} (KB, MB or GB)"),
+            Rule::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Rule::Address => f.write_str(
+                "an IP address and port such as 127.0.0.1:1883 or [::1]:1883, or a port such as 1883 for every interface",
+            ),
+            Rule::NodeName => {
+                write!(f, "1 to {NODE_NAME_BYTES_MAX} bytes without space, control, / + # \" or \\ characters")
+            }
+            Rule::Path => f.write_str("a path of the file system"),
+            Rule::Text => write!(f, "a text of at most {TEXT_BYTES_MAX} bytes"),
+        }
+    }
+}

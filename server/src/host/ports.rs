@@ -1,0 +1,34 @@
+//! Whether the addresses of the listeners are free.
+//!
+//! The shards bind with SO_REUSEPORT, with which a second broker of the same user would silently take half of the
+//! clients of the first. So each address is bound here once without that option, and let go again.
+
+use super::HostError;
+use super::finding::Finding;
+use crate::config::Config;
+use std::net::TcpListener;
+
+/// Judges every address, one finding each.
+pub fn listener_ports(config: &Config) -> Vec<Finding> {
+    let judge = |(key, address): (String, std::net::SocketAddr)| match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("port", format!("{key} {address} is free")),
+        Err(source) => Finding::fail("port", HostError::Port { key, address, source }.to_string()),
+    };
+    config.enabled_addresses().into_iter().map(judge).collect()
+}
+
+/// Refuses an address of MQTT that is taken.
+///
+/// # Errors
+/// [`HostError::Port`].
+pub fn require_listener_ports(config: &Config) -> Result<(), HostError> {
+    for (name, listener) in config.listeners.tcp.iter().filter(|(_, listener)| listener.enable) {
+        let address = listener.bind;
+        TcpListener::bind(address).map_err(|source| HostError::Port {
+            key: format!("listeners.tcp.{name}.bind"),
+            address,
+            source,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The binary as an operator meets it: words, refusals, exit codes, signals, log lines.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and says where")]
+
+mod announcement;
+mod check;
+mod logs;
+mod process;
+mod refusals;
+mod signals;
+mod words;

@@ -1,0 +1,47 @@
+//! End-to-end tests: a broker process, real sockets, one file per area of the protocol. Where routing matters every case
+//! runs at one shard and at four.
+
+mod harness;
+
+#[path = "18_auth_packet.rs"]
+mod auth_packet;
+#[path = "17_bad_input.rs"]
+mod bad_input;
+#[path = "19_bridge_flag.rs"]
+mod bridge_flag;
+#[path = "01_connect.rs"]
+mod connect;
+#[path = "15_disconnect_reasons.rs"]
+mod disconnect_reasons;
+#[path = "12_flow_control.rs"]
+mod flow_control;
+#[path = "14_keep_alive.rs"]
+mod keep_alive;
+#[path = "16_limits.rs"]
+mod limits;
+#[path = "10_offline_queue.rs"]
+mod offline_queue;
+#[path = "20_process.rs"]
+mod process;
+#[path = "02_publish_qos.rs"]
+mod publish_qos;
+#[path = "03_qos2_reconnect.rs"]
+mod qos2_reconnect;
+#[path = "07_retained.rs"]
+mod retained;
+#[path = "21_retained_stream.rs"]
+mod retained_stream;
+#[path = "09_sessions_and_takeover.rs"]
+mod sessions_and_takeover;
+#[path = "11_shared_subscriptions.rs"]
+mod shared_subscriptions;
+#[path = "04_subscribe.rs"]
+mod subscribe;
+#[path = "05_unsubscribe.rs"]
+mod unsubscribe;
+#[path = "13_v5_properties.rs"]
+mod v5_properties;
+#[path = "06_wildcards_and_dollar.rs"]
+mod wildcards_and_dollar;
+#[path = "08_will.rs"]
+mod will;

@@ -1,0 +1,140 @@
+//! The configuration of the data plane: `[node]`, `[mesh]` and `[listeners.tcp.<name>]`.
+
+use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, RetainerConfig};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The process. Every key needs a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Name of this broker, the label `node` of its metrics.
+    pub name: String,
+    /// Where durable state lives; created if missing.
+    pub data_dir: PathBuf,
+    /// Shards to run, 0 for one per core of the affinity mask. 0 to 256; more than cores run unpinned.
+    pub shards: usize,
+    /// Time given to clients at shutdown to take what is still to be sent. 0s to 60s.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for NodeConfig {
+    fn default() -> NodeConfig {
+        NodeConfig {
+            name: "ringmq@127.0.0.1".to_owned(),
+            data_dir: PathBuf::from("./data"),
+            shards: 0,
+            shutdown_timeout: Duration::from_s(4),
+        }
+    }
+}
+
+/// The lanes between shards. Every key needs a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeshConfig {
+    /// Messages one lane holds. A power of two, 64 to 65536.
+    pub lane_capacity: usize,
+    /// Messages waiting for room in one lane at which the shard stops reading its publishers. 64 to 1048576.
+    pub lane_backlog_max: usize,
+}
+
+impl Default for MeshConfig {
+    fn default() -> MeshConfig {
+        MeshConfig { lane_capacity: 1024, lane_backlog_max: 4096 }
+    }
+}
+
+/// All listeners, by kind and name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenersConfig {
+    /// MQTT over TCP.
+    pub tcp: BTreeMap<String, TcpListenerConfig>,
+}
+
+impl Default for ListenersConfig {
+    fn default() -> ListenersConfig {
+        ListenersConfig { tcp: BTreeMap::from([("default".to_owned(), TcpListenerConfig::default())]) }
+    }
+}
+
+impl ListenersConfig {
+    /// The listeners that are opened, in the order of their names.
+    pub fn enabled(&self) -> impl Iterator<Item = &TcpListenerConfig> {
+        self.tcp.values().filter(|listener| listener.enable)
+    }
+}
+
+/// A TCP listener. Every key needs a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpListenerConfig {
+    /// Whether it is opened.
+    pub enable: bool,
+    /// Address and port; port 0 picks a free one.
+    pub bind: SocketAddr,
+    /// Connections at once, over all shards; more are closed as soon as they are accepted.
+    pub max_connections: Limit,
+    /// Socket options.
+    pub tcp_options: TcpOptions,
+}
+
+impl Default for TcpListenerConfig {
+    fn default() -> TcpListenerConfig {
+        TcpListenerConfig {
+            enable: true,
+            bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            max_connections: Limit::INFINITY,
+            tcp_options: TcpOptions::default(),
+        }
+    }
+}
+
+/// Socket options of a listener and its connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpOptions {
+    /// Connections the kernel holds until they are accepted. 1 to 65535, capped by net.core.somaxconn.
+    pub backlog: u16,
+    /// SO_RCVBUF; 0 leaves it to the kernel.
+    pub recbuf: ByteSize,
+    /// SO_SNDBUF; 0 leaves it to the kernel.
+    pub sndbuf: ByteSize,
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+    /// Bytes waiting to be sent to one client above which messages go to its session queue instead. 4KB to 256MB.
+    pub high_watermark: ByteSize,
+    /// A client that takes none of the waiting bytes for this long is disconnected.
+    pub send_timeout: Duration,
+}
+
+impl Default for TcpOptions {
+    fn default() -> TcpOptions {
+        TcpOptions {
+            backlog: 1024,
+            recbuf: ByteSize(0),
+            sndbuf: ByteSize(0),
+            nodelay: true,
+            high_watermark: ByteSize(1 << 20),
+            send_timeout: Duration::from_s(15),
+        }
+    }
+}
+
+/// Everything the data plane needs to know.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DataPlaneConfig {
+    /// `[node]`
+    pub node: NodeConfig,
+    /// `[mesh]`
+    pub mesh: MeshConfig,
+    /// `[listeners]`
+    pub listeners: ListenersConfig,
+    /// `[mqtt]`
+    pub mqtt: MqttConfig,
+    /// `[retainer]`
+    pub retainer: RetainerConfig,
+}

@@ -1,0 +1,19 @@
+//! The data plane: one pinned reactor per core, its connections and sessions, and the lanes between them.
+//!
+//! [`start`] opens the listeners, starts the shards and returns a [`DataPlane`], the only handle other rooms hold.
+
+mod affinity;
+mod clock;
+pub mod config;
+pub mod mesh;
+pub mod metrics;
+mod plane;
+mod probe;
+mod quota;
+mod reactor;
+mod shard;
+mod trim;
+
+pub use plane::{DataPlane, ListenerAddress, StartError, start};
+pub use probe::probe_io_uring;
+pub use trim::IdleTrim;

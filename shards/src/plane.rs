@@ -1,0 +1,181 @@
+//! Starting and stopping the shards.
+
+use crate::affinity::allowed_cores;
+use crate::clock::Clock;
+use crate::config::DataPlaneConfig;
+use crate::mesh::{Bell, build_mesh};
+use crate::metrics::{MetricsReader, ShardCells};
+use crate::probe::probe_io_uring;
+use crate::quota::Quota;
+use crate::reactor::{BoundListener, ShardThread, bind, spawn};
+use crate::shard::{ConnectionLimits, Control, Shard, ShardParts};
+use crossbeam_channel::{Sender, bounded};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Requests of the control plane a shard holds before the next is refused; there is one kind, and it is sent once.
+const CONTROL_REQUESTS_MAX: usize = 16;
+
+/// Why the data plane did not start. Always the operator's or the machine's to mend; the text names the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be bound.
+    #[error(
+        "listeners.tcp.{name}.bind = \"{address}\": {source}; choose another address or stop the program that uses it"
+    )]
+    Bind {
+        /// The listener.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// io_uring cannot be used.
+    #[error(
+        "io_uring is not available: {source}; RingMQ needs Linux 5.8 or later, sysctl kernel.io_uring_disabled=0, and a \
+         seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
+    )]
+    IoUring {
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A shard's thread or executor could not be created.
+    #[error(
+        "shard {shard} did not start: {reason}; check RLIMIT_NOFILE and RLIMIT_MEMLOCK, or set fewer node.shards"
+    )]
+    Shard {
+        /// Which shard.
+        shard: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The lanes between shards could not be made.
+    #[error(
+        "the lanes between {shards} shards could not be made: {source}; raise RLIMIT_NOFILE or set fewer node.shards"
+    )]
+    Mesh {
+        /// How many shards.
+        shards: usize,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StartError {
+    /// The exit code of a process that fails with this: 69 (EX_UNAVAILABLE) without io_uring, else 1.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, StartError::IoUring { .. }) { 69 } else { 1 }
+    }
+}
+
+/// A listener that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerAddress {
+    /// Kind and name, for example `tcp:default`.
+    pub id: String,
+    /// The address it is bound to, with the port the kernel chose if the configured one was 0.
+    pub address: SocketAddr,
+}
+
+/// The running shards.
+#[derive(Debug)]
+pub struct DataPlane {
+    addresses: Vec<ListenerAddress>,
+    metrics: MetricsReader,
+    shards: Vec<RunningShard>,
+}
+
+#[derive(Debug)]
+struct RunningShard {
+    thread: ShardThread,
+    control: Sender<Control>,
+    bell: Bell,
+}
+
+/// Opens all listeners and starts all shards.
+///
+/// # Errors
+/// [`StartError`]; shards started before are stopped again.
+pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
+    probe_io_uring().map_err(|source| StartError::IoUring { source })?;
+    let cores = allowed_cores();
+    let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
+    let mut listeners = Vec::new();
+    for (name, listener) in config.listeners.tcp.iter().filter(|(_, listener)| listener.enable) {
+        listeners.push(bind(name, listener, shards)?);
+    }
+    let addresses = listeners.iter().map(address_of).collect();
+    let limits = config.listeners.enabled().map(ConnectionLimits::new).collect();
+    let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
+    let mut plane = DataPlane {
+        addresses,
+        metrics: MetricsReader::new(Arc::clone(&cells)),
+        shards: Vec::with_capacity(shards),
+    };
+    let meshes = build_mesh(shards, config.mesh.lane_capacity)
+        .map_err(|source| StartError::Mesh { shards, source })?;
+    let (config, limits, clock): (_, Arc<[ConnectionLimits]>, _) = (Arc::new(config), limits, Clock::start());
+    let retained_max = config.retainer.backend.max_retained_messages;
+    let retained = Arc::new(Quota::new(if retained_max == 0 { usize::MAX } else { retained_max }));
+    for (index, mesh) in meshes.into_iter().enumerate() {
+        let (control, requests) = bounded(CONTROL_REQUESTS_MAX);
+        let shard = Shard::new(ShardParts {
+            config: Arc::clone(&config),
+            mesh,
+            shards,
+            cells: Arc::clone(&cells[index]),
+            limits: Arc::clone(&limits),
+            retained: Arc::clone(&retained),
+            control: requests,
+            seed: ringmq_core::hash::hash_bytes(&index.to_le_bytes()),
+            now: clock.now(),
+        });
+        let bell = shard.bell();
+        let sockets: Vec<OwnedFd> =
+            listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
+        // More shards than cores share them: pinning would stack several on one core and leave another idle.
+        let core = if shards <= cores.len() { cores.get(index).copied() } else { None };
+        match spawn(shard, sockets, core, clock) {
+            Ok(thread) => plane.shards.push(RunningShard { thread, control, bell }),
+            Err(error) => {
+                plane.shutdown();
+                return Err(error);
+            }
+        }
+    }
+    Ok(plane)
+}
+
+impl DataPlane {
+    /// The open listeners.
+    pub fn addresses(&self) -> &[ListenerAddress] {
+        &self.addresses
+    }
+
+    /// Metrics of all shards; may be read from any thread at any time.
+    pub fn metrics(&self) -> MetricsReader {
+        self.metrics.clone()
+    }
+
+    /// Stops accepting, sends DISCONNECT 0x8B to v5 clients, flushes outboxes for at most `node.shutdown_timeout`, and
+    /// joins the shards.
+    pub fn shutdown(self) {
+        for shard in &self.shards {
+            // A full channel holds the same request already.
+            let _ = shard.control.try_send(Control::Shutdown);
+            shard.bell.ring();
+        }
+        for shard in self.shards {
+            shard.thread.join();
+        }
+    }
+}
+
+fn address_of(listener: &BoundListener) -> ListenerAddress {
+    ListenerAddress { id: format!("tcp:{}", listener.name), address: listener.address }
+}

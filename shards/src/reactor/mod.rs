@@ -1,0 +1,89 @@
+//! The seam between a shard and the network, shaped like completions.
+//!
+//! Up come [`Event`]s: accepted, received, sent, closed. Down go the calls of [`Reactor`]: adopt, send, pause, resume,
+//! close, release. Nobody above waits for a single connection, so a readiness backend (glommio, here) and a completion
+//! backend fit behind the same seam, and an idle connection is a record, not a task.
+
+mod drive;
+mod executor;
+mod glommio_net;
+mod listen;
+mod wake;
+
+pub use executor::{ShardThread, spawn};
+pub use listen::{BoundListener, bind};
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+/// Names a connection between a shard and its reactor: the slot of the shard's connection record.
+pub type Token = u32;
+
+/// What the network did.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A listener accepted a connection.
+    Accepted {
+        /// Index of the listener.
+        listener: usize,
+        /// The connected socket.
+        socket: OwnedFd,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// Bytes arrived. They are only lent.
+    Received {
+        /// The connection.
+        token: Token,
+        /// The bytes, never empty.
+        bytes: &'a [u8],
+    },
+    /// A pending send moved forward, but is not complete.
+    Progressed {
+        /// The connection.
+        token: Token,
+    },
+    /// A pending send is complete.
+    Sent {
+        /// The connection.
+        token: Token,
+    },
+    /// The peer closed, or the socket failed. The shard answers with [`Reactor::close`].
+    Closed {
+        /// The connection.
+        token: Token,
+    },
+}
+
+/// What became of a send at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// The kernel took everything.
+    Done,
+    /// The reactor keeps the rest; [`Event::Sent`] follows, and no other send may start before.
+    Pending,
+    /// The connection is gone.
+    Failed,
+}
+
+/// The downward half of the seam. All calls return at once; calls for tokens the reactor does not know do nothing.
+pub trait Reactor {
+    /// Starts receiving on a socket under this token.
+    fn adopt(&mut self, token: Token, socket: OwnedFd);
+    /// Sends bytes. At most one send per connection is pending.
+    fn send(&mut self, token: Token, bytes: Vec<u8>) -> SendOutcome;
+    /// Stops receiving: the kernel's buffer fills and the peer is held back.
+    fn pause(&mut self, token: Token);
+    /// Receives again.
+    fn resume(&mut self, token: Token);
+    /// Ends the sending direction, so that the peer reads everything and then the end.
+    fn shutdown_send(&mut self, token: Token);
+    /// Closes the socket and forgets the token.
+    fn close(&mut self, token: Token);
+    /// Gives the socket away and forgets the token.
+    fn release(&mut self, token: Token) -> Option<OwnedFd>;
+    /// Closes all listeners.
+    fn stop_accepting(&mut self);
+    /// The next event, `None` when the pass has seen all.
+    fn poll_event(&mut self) -> Option<Event<'_>>;
+}

@@ -1,0 +1,217 @@
+//! From an accepted socket to a session: CONNECT, home shard, handover, attaching, takeover.
+
+use super::connection::{Connection, Stage};
+use super::lanes::{Handover, LaneMessage};
+use super::outlets::Command;
+use super::sessions::SessionKey;
+use super::timers::TimerKey;
+use super::{Ending, Shard, cx};
+use crate::reactor::Token;
+use ringmq_core::authentication::{AuthExchange, NoMethods};
+use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
+use ringmq_core::hash::hash_str;
+use ringmq_core::metrics::Metric;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::routing::ShardId;
+use ringmq_core::session::{CloseCause, Session, Terms, refusal};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+impl Shard {
+    /// A listener accepted a connection.
+    pub(super) fn handle_accepted(&mut self, listener: usize, socket: OwnedFd, peer: SocketAddr) {
+        if self.ending != Ending::Serving {
+            return;
+        }
+        if !self.limits[listener].open.try_enter() {
+            self.tally.bump(Metric::ConnectionsRefused);
+            return;
+        }
+        let token = self.open_connection(listener as u16, socket, peer);
+        let at = self.now.after_ms(self.config.mqtt.idle_timeout.as_ms());
+        self.connections[token as usize].timer = Some(self.wheel.schedule(at, TimerKey::Connection(token)));
+    }
+
+    fn open_connection(&mut self, listener: u16, socket: OwnedFd, peer: SocketAddr) -> Token {
+        let watermark = self.limits[usize::from(listener)].high_watermark;
+        let token =
+            self.connections.insert(Box::new(Connection::new(peer, listener, watermark, self.now))) as Token;
+        self.outlets.push(Command::Adopt(token, socket));
+        token
+    }
+
+    /// A complete CONNECT. `rest` is what followed it; returns false if the connection left this shard with it.
+    pub(super) fn handle_connect(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
+        self.tally.bump(Metric::PacketsConnectReceived);
+        self.tally.bump(Metric::ClientConnect);
+        if self.config.mqtt.use_username_as_clientid
+            && let Some(user_name) = &connect.user_name
+        {
+            connect.client_id = user_name.clone();
+        }
+        // No method is offered yet, so an exchange never begins.
+        let unknown_method = AuthExchange::begin(&connect, &NoMethods).err();
+        if let Some(reason) = refusal(&connect, &self.config.mqtt).or(unknown_method) {
+            self.refuse(token, connect.version, reason);
+            return true;
+        }
+        let assigned = connect.client_id.is_empty();
+        if assigned {
+            connect.client_id =
+                format!("ringmq-{:016x}{:08x}", self.random.u64(..), self.random.u32(..)).into();
+        }
+        let home = self.home_of(&connect.client_id);
+        if home == self.id {
+            self.attach(token, connect, assigned);
+            return true;
+        }
+        let Some(connection) = self.connections.try_remove(token as usize) else { return false };
+        if let Some(timer) = connection.timer {
+            self.wheel.cancel(timer);
+        }
+        let handover = Handover {
+            connect,
+            assigned,
+            rest: rest.to_vec(),
+            peer: connection.peer,
+            listener: connection.listener,
+            socket: None,
+        };
+        self.outlets.push(Command::HandOver(token, home, Box::new(handover)));
+        false
+    }
+
+    /// The shard that owns the session of a client.
+    fn home_of(&self, client_id: &str) -> ShardId {
+        ShardId((hash_str(client_id) % self.shards as u64) as u8)
+    }
+
+    /// The reactor let go of a socket; it travels to the client's home.
+    pub fn hand_over(&mut self, home: ShardId, socket: OwnedFd, mut handover: Handover) {
+        handover.socket = Some(socket);
+        self.mesh.stage(home, LaneMessage::Handover(Box::new(handover)));
+    }
+
+    /// The socket could not be given away: no descriptor was left. The client finds its connection closed.
+    pub fn abandon(&mut self, handover: Handover) {
+        tracing::warn!(peer = %handover.peer, "a connection could not be handed to its shard: no descriptor is left");
+        self.tally.bump(Metric::ConnectionsRefused);
+        self.limits[usize::from(handover.listener)].open.leave(1);
+    }
+
+    /// A connection comes from the shard that accepted it.
+    pub(super) fn handle_handover(&mut self, handover: Handover) {
+        let Handover { connect, assigned, rest, peer, listener, socket } = handover;
+        let Some(socket) = socket else { return };
+        if self.ending != Ending::Serving {
+            self.limits[usize::from(listener)].open.leave(1);
+            return;
+        }
+        let token = self.open_connection(listener, socket, peer);
+        self.attach(token, connect, assigned);
+        self.handle_bytes(token, &rest);
+    }
+
+    /// Answers a CONNECT that cannot be accepted, and closes. [MQTT-3.1.4-5]
+    fn refuse(&mut self, token: Token, version: ProtocolVersion, reason: ReasonCode) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let connack = Connack { session_present: false, reason, properties: ConnackProperties::default() };
+        connection.outbox.push_connack(&connack, version, &mut self.tally);
+        tracing::debug!(peer = %connection.peer, reason = reason.as_u8(), "connection refused");
+        self.close_after_flush(token);
+    }
+
+    /// The bytes of a CONNECT make no sense. A peer whose version can be told is told why. [MQTT-3.1.2-2]
+    pub(super) fn reject_connect(&mut self, token: Token, first_bytes: &[u8], error: DecodeError) {
+        let version = match error {
+            DecodeError::UnsupportedVersion => Some(ProtocolVersion::V311),
+            _ => announced_version(first_bytes),
+        };
+        match version {
+            Some(ProtocolVersion::V5) => self.refuse(token, ProtocolVersion::V5, error.reason_code()),
+            Some(version) if error == DecodeError::UnsupportedVersion => {
+                self.refuse(token, version, ReasonCode::UnsupportedProtocolVersion);
+            }
+            _ => self.close_now(token, CloseCause::Server(error.reason_code())),
+        }
+    }
+
+    /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
+    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool) {
+        let terms = Terms::negotiate(&connect, &self.config.mqtt);
+        let present = self.claim_session(&connect);
+        let key = present.unwrap_or_else(|| {
+            self.tally.bump(Metric::SessionCreated);
+            self.sessions.insert(Session::new(connect.client_id.as_ref().into()))
+        });
+        let assigned_id = assigned.then_some(&*connect.client_id);
+        let connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
+        let silence_ms_max = terms.silence_ms_max(&self.config.mqtt);
+
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        connection.stage = Stage::Attached(key);
+        connection.version = connect.version;
+        connection.last_received_at = self.now;
+        if let Some(timer) = connection.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        connection.timer = silence_ms_max.map(|silence_ms| {
+            self.wheel.schedule(self.now.after_ms(silence_ms), TimerKey::Connection(token))
+        });
+        connection.outbox.limit_packets(terms.packet_bytes_max);
+        let is_told = connection.outbox.push_connack(&connack, connect.version, &mut self.tally);
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        slot.connection = Some(token);
+        slot.attachment = slot.attachment.wrapping_add(1);
+        slot.session.attach(terms, connect.will.take());
+        slot.session.pump(&mut cx!(self), &mut connection.outbox);
+        self.live_connections += 1;
+        for metric in [
+            Metric::ClientConnack,
+            Metric::ClientConnected,
+            Metric::ClientAuthenticate,
+            Metric::ClientAuthAnonymous,
+        ] {
+            self.tally.bump(metric);
+        }
+        self.mark_dirty(token);
+        self.refresh_shares(key);
+        if !is_told {
+            // The client takes no packet as large as its CONNACK, and nothing may come before that. [MQTT-3.2.0-1]
+            self.close_now(token, CloseCause::Server(ReasonCode::PacketTooLarge));
+        }
+    }
+
+    /// The session of this client, free of any other connection, if it goes on with this one.
+    fn claim_session(&mut self, connect: &Connect) -> Option<SessionKey> {
+        let key = self.sessions.find(&connect.client_id)?;
+        if let Some(old) = self.sessions.get(key).and_then(|slot| slot.connection) {
+            let cause = if connect.clean_start { CloseCause::Discarded } else { CloseCause::TakenOver };
+            let metric =
+                if connect.clean_start { Metric::SessionDiscarded } else { Metric::SessionTakenover };
+            self.tally.bump(metric);
+            self.disconnect(old, ReasonCode::SessionTakenOver, cause);
+        } else if connect.clean_start {
+            self.tally.bump(Metric::SessionDiscarded);
+            self.end_session(key);
+        }
+        // The old connection's end may have ended the session.
+        let key = self.sessions.find(&connect.client_id)?;
+        let slot = self.sessions.get_mut(key)?;
+        for timer in [slot.expiry_timer.take(), slot.will_timer.take()].into_iter().flatten() {
+            self.wheel.cancel(timer);
+        }
+        self.tally.bump(Metric::SessionResumed);
+        Some(key)
+    }
+}
+
+/// The protocol version a CONNECT announces, read from its first bytes, whatever is wrong with the rest.
+fn announced_version(body: &[u8]) -> Option<ProtocolVersion> {
+    match body {
+        [0, 4, b'M', b'Q', b'T', b'T', 5, ..] => Some(ProtocolVersion::V5),
+        [0, 4, b'M', b'Q', b'T', b'T', 4, ..] => Some(ProtocolVersion::V311),
+        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, ..] => Some(ProtocolVersion::V31),
+        _ => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! What shards say to each other.
+
+use super::Shard;
+use super::retained::{RetainedPage, RetainedQuery};
+use ringmq_core::codec::Connect;
+use ringmq_core::publication::Publication;
+use ringmq_core::routing::{InterestKey, ShardId};
+use ringmq_core::session::ShareTag;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A message on a lane.
+#[derive(Debug)]
+pub enum LaneMessage {
+    /// A publication, once for each shard that wants it.
+    Publish {
+        /// The message, shared by all shards that get it.
+        publication: Arc<Publication>,
+        /// Subscribers of the receiving shard want it.
+        deliver: bool,
+        /// The receiving shard owns its topic's retained message.
+        retain: bool,
+        /// Shared subscriptions whose member the receiving shard is to pick.
+        groups: Option<Box<[GroupPick]>>,
+    },
+    /// A shard's interest changed. Changes of a shard are numbered by its epoch.
+    Interest {
+        /// The number of this change.
+        epoch: u64,
+        /// The change, shared by all shards that are told.
+        change: Arc<InterestChange>,
+    },
+    /// All changes up to this epoch of the receiving shard are in force at the sender.
+    InterestApplied {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// A connection for a client whose home is the receiving shard.
+    Handover(Box<Handover>),
+    /// A subscription asks for retained messages.
+    RetainedQuery(Box<RetainedQuery>),
+    /// An answer to it.
+    RetainedPage(Box<RetainedPage>),
+}
+
+/// A change of what a shard wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterestChange {
+    /// The first subscriber to a filter came.
+    Add(InterestKey),
+    /// The last subscriber to a filter went.
+    Remove(InterestKey),
+    /// The members of a shared subscription on the sending shard.
+    Members {
+        /// The share name.
+        share: Box<str>,
+        /// The filter.
+        filter: Box<str>,
+        /// Sessions that belong to the group.
+        members: u32,
+        /// Those of them that are connected.
+        online: u32,
+    },
+}
+
+/// Which member of a shared subscription gets a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupPick {
+    /// The group.
+    pub tag: ShareTag,
+    /// Its member on the receiving shard, counted among those that are connected if there are any.
+    pub nth: u32,
+    /// The publisher, if it sticks to one member.
+    pub sticky: Option<u64>,
+    /// The receiving shard takes the group's turn and picks among all shards.
+    pub take_turn: bool,
+    /// How often the message was passed on because its member was gone.
+    pub hops: u8,
+}
+
+/// A connection on its way to its home shard.
+#[derive(Debug)]
+pub struct Handover {
+    /// The client's CONNECT.
+    pub connect: Box<Connect>,
+    /// The broker made up the client id.
+    pub assigned: bool,
+    /// Bytes received after CONNECT.
+    pub rest: Vec<u8>,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Index of the listener that accepted it.
+    pub listener: u16,
+    /// The socket; put in when the reactor let go of it.
+    pub socket: Option<OwnedFd>,
+}
+
+impl Shard {
+    pub(super) fn handle_lane_message(&mut self, from: ShardId, message: LaneMessage) {
+        match message {
+            LaneMessage::Publish { publication, deliver, retain, groups } => {
+                self.handle_forwarded(&publication, deliver, retain, groups.as_deref());
+            }
+            LaneMessage::Interest { epoch, change } => self.apply_interest(from, epoch, &change),
+            LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),
+            LaneMessage::Handover(handover) => self.handle_handover(*handover),
+            LaneMessage::RetainedQuery(query) => self.keep_query(from, query),
+            LaneMessage::RetainedPage(page) => self.keep_page(*page),
+        }
+    }
+}

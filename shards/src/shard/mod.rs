@@ -1,0 +1,302 @@
+//! A shard: all connections, sessions and routing state of one core.
+//!
+//! A shard is a state machine like the sessions it owns. Its reactor hands it events and the time, and takes
+//! [`Command`]s and outboxes from it; lanes carry messages to and from other shards. It performs no IO.
+
+mod admission;
+mod connection;
+mod lanes;
+mod outlets;
+mod packets;
+mod parting;
+mod publish;
+mod retained;
+mod sessions;
+mod shared;
+mod subscribe;
+mod timers;
+
+pub use connection::ConnectionLimits;
+pub use lanes::LaneMessage;
+pub use outlets::Command;
+
+use crate::config::DataPlaneConfig;
+use crate::mesh::{Bell, Mesh};
+use crate::metrics::{Gauge, ShardCells};
+use crate::quota::Quota;
+use crate::reactor::Event;
+use connection::Connection;
+use crossbeam_channel::Receiver;
+use outlets::Outlets;
+use publish::Matches;
+use retained::Retained;
+use ringmq_core::metrics::Tally;
+use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId};
+use ringmq_core::session::TemplateCache;
+use ringmq_core::time::Timestamp;
+use ringmq_core::wheel::TimingWheel;
+use sessions::Sessions;
+use shared::SharedGroups;
+use slab::Slab;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use subscribe::{InterestLedger, Subscribers};
+use timers::TimerKey;
+
+/// What the control plane asks of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Stop accepting, say goodbye, flush, end.
+    Shutdown,
+}
+
+/// What a shard is made of.
+pub struct ShardParts {
+    /// The configuration, shared by all shards.
+    pub config: Arc<DataPlaneConfig>,
+    /// Lanes to all other shards.
+    pub mesh: Mesh<LaneMessage>,
+    /// How many shards there are.
+    pub shards: usize,
+    /// Where this shard publishes its metrics.
+    pub cells: Arc<ShardCells>,
+    /// Open connections of each listener, over all shards.
+    pub limits: Arc<[ConnectionLimits]>,
+    /// Retained messages, over all shards.
+    pub retained: Arc<Quota>,
+    /// Requests of the control plane.
+    pub control: Receiver<Control>,
+    /// Seed of this shard's random numbers.
+    pub seed: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// One shard.
+pub struct Shard {
+    id: ShardId,
+    shards: usize,
+    config: Arc<DataPlaneConfig>,
+    now: Timestamp,
+    mesh: Mesh<LaneMessage>,
+    control: Receiver<Control>,
+    /// Boxed, so that a growing table moves pointers, not records, and leaves no large holes behind.
+    connections: Slab<Box<Connection>>,
+    limits: Arc<[ConnectionLimits]>,
+    sessions: Sessions,
+    index: FilterIndex<Subscribers>,
+    interest: Interest,
+    ledger: InterestLedger,
+    groups: GroupTable,
+    shared: SharedGroups,
+    retained: Retained,
+    wheel: TimingWheel<TimerKey>,
+    due: Vec<TimerKey>,
+    outlets: Outlets,
+    matches: Matches,
+    templates: TemplateCache,
+    tally: Tally,
+    cells: Arc<ShardCells>,
+    random: fastrand::Rng,
+    subscriptions: usize,
+    subscriptions_shared: usize,
+    live_connections: usize,
+    ending: Ending,
+}
+
+/// How far the shard is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Serving,
+    /// Outboxes drain until this moment.
+    Draining(Timestamp),
+    Finished,
+}
+
+/// Borrows what session handlers need from a shard, field by field, so that its sessions and connections stay free.
+macro_rules! cx {
+    ($shard:expr) => {
+        ringmq_core::session::Cx { now: $shard.now, config: &$shard.config.mqtt, tally: &mut $shard.tally }
+    };
+}
+pub(crate) use cx;
+
+/// Lane messages handled in one pass before the network gets its turn.
+const LANE_MESSAGES_PER_PASS: usize = 1024;
+
+impl Shard {
+    /// A shard with nothing in it.
+    pub fn new(parts: ShardParts) -> Shard {
+        let ShardParts { config, mesh, shards, cells, limits, retained, control, seed, now } = parts;
+        let id = mesh.shard();
+        Shard {
+            id,
+            shards,
+            now,
+            mesh,
+            control,
+            connections: Slab::new(),
+            limits,
+            sessions: Sessions::default(),
+            index: FilterIndex::new(),
+            interest: Interest::new(),
+            ledger: InterestLedger::new(shards),
+            groups: GroupTable::new(),
+            shared: SharedGroups::default(),
+            retained: Retained::new(retained),
+            wheel: TimingWheel::new(now),
+            due: Vec::new(),
+            outlets: Outlets::default(),
+            matches: Matches::default(),
+            templates: TemplateCache::default(),
+            tally: Tally::default(),
+            cells,
+            random: fastrand::Rng::with_seed(seed),
+            subscriptions: 0,
+            subscriptions_shared: 0,
+            live_connections: 0,
+            ending: Ending::Serving,
+            config,
+        }
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The descriptor that becomes readable when another thread rings this shard.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be duplicated.
+    pub fn doorbell(&mut self) -> io::Result<OwnedFd> {
+        self.mesh.doorbell()
+    }
+
+    /// A handle to ring this shard with.
+    pub fn bell(&self) -> Bell {
+        self.mesh.bell()
+    }
+
+    /// A pass begins at this moment.
+    pub fn begin_pass(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Handles what the network did.
+    pub fn handle_event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Accepted { listener, socket, peer } => self.handle_accepted(listener, socket, peer),
+            Event::Received { token, bytes } => self.handle_received(token, bytes),
+            Event::Progressed { token } => self.handle_progress(token),
+            Event::Sent { token } => self.handle_sent(token),
+            Event::Closed { token } => self.handle_closed(token),
+        }
+    }
+
+    /// Handles what other shards sent.
+    ///
+    /// Requests for retained messages are answered after the lanes were drained once more: what was published before the
+    /// subscription was known everywhere is in some lane by the time the request comes, and must be in the answer. Pages
+    /// are handled last, after the messages that were routed to the subscriber directly.
+    pub fn handle_lanes(&mut self) {
+        let mut batch = std::mem::take(&mut self.outlets.arrived);
+        let queries = self.take_queries();
+        let received = self.mesh.receive(LANE_MESSAGES_PER_PASS, |from, message| batch.push((from, message)));
+        for (from, message) in batch.drain(..) {
+            self.handle_lane_message(from, message);
+        }
+        self.outlets.arrived = batch;
+        for (from, query) in queries {
+            if received < LANE_MESSAGES_PER_PASS {
+                self.answer(from, *query)
+            } else {
+                self.keep_query(from, query)
+            }
+        }
+        self.handle_pages();
+        self.acknowledge_interest();
+    }
+
+    /// Handles what the control plane asked.
+    pub fn handle_control(&mut self) {
+        while let Ok(control) = self.control.try_recv() {
+            match control {
+                Control::Shutdown => self.begin_shutdown(),
+            }
+        }
+        if let Ending::Draining(until) = self.ending
+            && (self.connections.is_empty() || self.now >= until)
+        {
+            self.ending = Ending::Finished;
+        }
+    }
+
+    /// Messages for other shards leave. Before the clients' bytes do, so that nobody who read a SUBACK can publish ahead
+    /// of what the subscription asked of other shards.
+    pub fn flush_lanes(&mut self) {
+        self.mesh.flush();
+    }
+
+    /// The pass is over: held clients go on if there is room, counts are published.
+    pub fn end_pass(&mut self) {
+        self.mesh.flush();
+        self.resume_held();
+        self.cells.publish(&mut self.tally);
+        for (gauge, value) in [
+            (Gauge::Sessions, self.sessions.len()),
+            (Gauge::LiveConnections, self.live_connections),
+            (Gauge::Connections, self.connections.len()),
+            (Gauge::Subscriptions, self.subscriptions),
+            (Gauge::SubscriptionsShared, self.subscriptions_shared),
+            (Gauge::Topics, self.index.len() + self.shared.len()),
+            (Gauge::Subscribers, self.sessions.subscribers()),
+            (Gauge::Retained, self.retained.len()),
+        ] {
+            self.cells.set(gauge, value);
+        }
+    }
+
+    /// Whether the next pass has work without any event.
+    pub fn is_busy(&self) -> bool {
+        self.has_streams() || self.has_queries() || self.outlets.has_work() || self.ending == Ending::Finished
+    }
+
+    /// Announces that the shard goes to sleep; false if it must not.
+    pub fn park(&mut self) -> bool {
+        if !self.mesh.park() {
+            return false;
+        }
+        if self.control.is_empty() {
+            return true;
+        }
+        self.mesh.unpark();
+        false
+    }
+
+    /// The shard is awake.
+    pub fn unpark(&mut self) {
+        self.mesh.unpark();
+    }
+
+    /// When the shard must wake without being woken.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let timer = self.wheel.next_deadline();
+        match self.ending {
+            Ending::Draining(until) => Some(timer.map_or(until, |timer| timer.min(until))),
+            _ => timer,
+        }
+    }
+
+    /// Whether the shard has ended.
+    pub fn is_finished(&self) -> bool {
+        self.ending == Ending::Finished
+    }
+
+    /// Publishes the last counts.
+    pub fn end(&mut self) {
+        self.cells.publish(&mut self.tally);
+        tracing::debug!(shard = self.id.0, "shard ended");
+    }
+}

@@ -1,0 +1,151 @@
+//! What a shard has for its reactor: commands, connections to write, and scratch space.
+
+use super::connection::Stage;
+use super::lanes::{Handover, LaneMessage};
+use super::{Shard, cx};
+use crate::reactor::Token;
+use ringmq_core::routing::ShardId;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use super::timers::TimerKey;
+
+/// A command for the reactor.
+#[derive(Debug)]
+pub enum Command {
+    /// Receive from this socket under this token.
+    Adopt(Token, OwnedFd),
+    /// Stop receiving.
+    Pause(Token),
+    /// Receive again.
+    Resume(Token),
+    /// Close the sending direction.
+    ShutdownSend(Token),
+    /// Close the connection.
+    Close(Token),
+    /// Take the socket from this token and give it to the client's home shard.
+    HandOver(Token, ShardId, Box<Handover>),
+    /// Close the listeners.
+    StopAccepting,
+}
+
+/// Commands and connections to write.
+#[derive(Debug, Default)]
+pub struct Outlets {
+    commands: VecDeque<Command>,
+    dirty: VecDeque<Token>,
+    /// Connections not received from, because a lane is congested or they do not read.
+    pub paused: Vec<Token>,
+    /// Messages taken from the lanes, between passes empty.
+    pub arrived: Vec<(ShardId, LaneMessage)>,
+}
+
+impl Outlets {
+    /// Adds a command.
+    pub fn push(&mut self, command: Command) {
+        self.commands.push_back(command);
+    }
+
+    /// Whether the reactor has commands to carry out or outboxes to write.
+    pub fn has_work(&self) -> bool {
+        !self.commands.is_empty() || !self.dirty.is_empty()
+    }
+}
+
+impl Shard {
+    /// The next command for the reactor.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.outlets.commands.pop_front()
+    }
+
+    /// The next connection whose outbox is to be written.
+    pub fn poll_dirty(&mut self) -> Option<Token> {
+        self.outlets.dirty.pop_front()
+    }
+
+    /// Puts a connection on the list to write; once per pass.
+    pub(super) fn mark_dirty(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token as usize)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.outlets.dirty.push_back(token);
+        }
+    }
+
+    /// What there is to write for a connection; `None` if nothing, or if a write is pending.
+    pub fn take_outbox(&mut self, token: Token) -> Option<Vec<u8>> {
+        let connection = self.connections.get_mut(token as usize)?;
+        connection.dirty = false;
+        if connection.outbox.is_sending() {
+            return None;
+        }
+        if connection.outbox.is_empty() {
+            self.handle_drained(token);
+            return None;
+        }
+        let bytes = connection.outbox.take();
+        self.tally.add(ringmq_core::metrics::Metric::BytesSent, bytes.len() as u64);
+        Some(bytes)
+    }
+
+    /// A write is complete.
+    pub fn handle_sent(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        connection.outbox.sent();
+        if let Some(timer) = connection.send_timer.take() {
+            self.wheel.cancel(timer);
+        }
+        // What was written held back whatever came after it, also when the kernel took it at once.
+        self.pump(token);
+        let Some(connection) = self.connections.get(token as usize) else { return };
+        if connection.outbox.is_empty() {
+            self.handle_drained(token);
+        } else {
+            self.mark_dirty(token);
+        }
+    }
+
+    /// A write is under way: it must move within the send timeout.
+    pub fn handle_send_pending(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        if connection.send_timer.is_none() {
+            let timeout = self.limits[usize::from(connection.listener)].send_timeout;
+            let at = self.now.after_ms(timeout.as_ms());
+            connection.send_timer = Some(self.wheel.schedule(at, TimerKey::SendStall(token)));
+        }
+    }
+
+    /// A pending write moved.
+    pub(super) fn handle_progress(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        if let Some(timer) = connection.send_timer.take() {
+            self.wheel.cancel(timer);
+        }
+        self.handle_send_pending(token);
+    }
+
+    /// Everything was written: a closing connection closes its sending direction.
+    fn handle_drained(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        if connection.stage == Stage::Closing {
+            self.linger(token);
+        }
+    }
+
+    /// Sends a session what it has queued, as far as window and outbox allow.
+    pub(super) fn pump(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let Some(key) = connection.session() else { return };
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let stream = slot.streams.is_some();
+        if !slot.session.is_backlogged() && !stream {
+            return;
+        }
+        slot.session.pump(&mut cx!(self), &mut connection.outbox);
+        self.mark_dirty(token);
+        if stream {
+            self.resume_stream(key);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Bytes from a client become packets, and packets find their handlers.
+
+use super::connection::Stage;
+use super::outlets::Command;
+use super::sessions::SessionKey;
+use super::{Shard, cx};
+use crate::reactor::Token;
+use ringmq_core::codec::{
+    AckKind, Disconnect, Frame, Packet, PacketType, ProtocolVersion, Unsuback, Unsubscribe, decode_frame,
+    decode_packet,
+};
+use ringmq_core::metrics::Metric;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::session::{CloseCause, Violation};
+
+/// Whether to go on with the bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    /// The packet at hand and what follows must wait.
+    Hold,
+    /// The connection is gone, or takes no more packets.
+    Stop,
+}
+
+impl Shard {
+    /// Bytes arrived.
+    pub(super) fn handle_received(&mut self, token: Token, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        connection.last_received_at = self.now;
+        self.tally.add(Metric::BytesReceived, bytes.len() as u64);
+        self.handle_bytes(token, bytes);
+    }
+
+    /// Handles bytes after those left over from before. A paused connection only keeps them: at most what was received
+    /// before the pause took effect.
+    pub(super) fn handle_bytes(&mut self, token: Token, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        if matches!(connection.stage, Stage::Closing | Stage::Lingering) {
+            return;
+        }
+        if connection.inbox.is_empty() && !connection.paused {
+            let used = self.handle_packets(token, bytes);
+            self.keep(token, bytes[used..].to_vec());
+            return;
+        }
+        connection.inbox.extend_from_slice(bytes);
+        if !connection.paused {
+            // Moved out and back, not copied: a packet that arrives byte by byte costs no more than its bytes.
+            let mut inbox = std::mem::take(&mut connection.inbox);
+            let used = self.handle_packets(token, &inbox);
+            inbox.drain(..used);
+            self.keep(token, inbox);
+        }
+    }
+
+    /// Keeps the beginning of a packet, or what a held publisher sent, until more can be done with it.
+    fn keep(&mut self, token: Token, inbox: Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(token as usize)
+            && !inbox.is_empty()
+            && matches!(connection.stage, Stage::AwaitConnect | Stage::Attached(_))
+        {
+            connection.inbox = inbox;
+        }
+    }
+
+    /// Handles whole packets; returns how many bytes they were.
+    fn handle_packets(&mut self, token: Token, input: &[u8]) -> usize {
+        let packet_bytes_max = u32::try_from(self.config.mqtt.max_packet_size.0).unwrap_or(u32::MAX);
+        let mut used = 0;
+        loop {
+            let frame = match decode_frame(&input[used..], packet_bytes_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return used,
+                Err(error) => {
+                    self.violate(token, error.into());
+                    return input.len();
+                }
+            };
+            let next = used + frame.bytes;
+            match self.handle_frame(token, frame, &input[next..]) {
+                Flow::Continue => used = next,
+                Flow::Hold => return used,
+                Flow::Stop => return input.len(),
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, token: Token, frame: Frame<'_>, rest: &[u8]) -> Flow {
+        let Some(connection) = self.connections.get(token as usize) else { return Flow::Stop };
+        let (stage, version) = (connection.stage, connection.version);
+        match stage {
+            Stage::AwaitConnect => self.handle_first_frame(token, frame, rest),
+            Stage::Closing | Stage::Lingering => Flow::Stop,
+            Stage::Attached(key) => {
+                if self.hold(token, frame.first_byte >> 4 == PacketType::Publish as u8) {
+                    return Flow::Hold;
+                }
+                self.tally.bump(Metric::PacketsReceived);
+                let handled = decode_packet(frame, version)
+                    .map_err(Violation::from)
+                    .and_then(|packet| self.handle_packet(token, key, version, packet));
+                match handled {
+                    Ok(flow) => flow,
+                    Err(violation) => {
+                        self.violate(token, violation);
+                        Flow::Stop
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first packet must be CONNECT. [MQTT-3.1.0-1]
+    fn handle_first_frame(&mut self, token: Token, frame: Frame<'_>, rest: &[u8]) -> Flow {
+        self.tally.bump(Metric::PacketsReceived);
+        if frame.first_byte >> 4 != PacketType::Connect as u8 {
+            self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
+            return Flow::Stop;
+        }
+        match decode_packet(frame, ProtocolVersion::V5) {
+            Ok(Packet::Connect(connect)) => {
+                if self.handle_connect(token, connect, rest) {
+                    Flow::Continue
+                } else {
+                    Flow::Stop
+                }
+            }
+            Ok(_) => Flow::Stop,
+            Err(error) => {
+                self.reject_connect(token, frame.body, error);
+                Flow::Stop
+            }
+        }
+    }
+
+    fn handle_packet(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        version: ProtocolVersion,
+        packet: Packet<'_>,
+    ) -> Result<Flow, Violation> {
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(token, key, &publish)?,
+            Packet::Ack(ack) => self.handle_ack(token, key, &ack),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(token, key, subscribe)?,
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(token, key, version, unsubscribe),
+            Packet::Pingreq => {
+                self.tally.bump(Metric::PacketsPingreqReceived);
+                if let Some(connection) = self.connections.get_mut(token as usize) {
+                    connection.outbox.push_pingresp(version, &mut self.tally);
+                    self.mark_dirty(token);
+                }
+            }
+            Packet::Disconnect(disconnect) => return self.handle_goodbye(token, key, &disconnect),
+            // Without an authentication method in CONNECT there is nothing to authenticate. [MQTT-4.12.0-6]
+            Packet::Auth(_) => {
+                self.tally.bump(Metric::PacketsAuthReceived);
+                return Err(Violation::protocol("AUTH without an authentication method in CONNECT"));
+            }
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => return Err(Violation::protocol("second CONNECT")),
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+                return Err(Violation::protocol("packet only a broker may send"));
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn handle_ack(&mut self, token: Token, key: SessionKey, ack: &ringmq_core::codec::Ack) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let out = &mut connection.outbox;
+        match ack.kind {
+            AckKind::Puback => slot.session.handle_puback(ack, &mut cx!(self), out),
+            AckKind::Pubrec => slot.session.handle_pubrec(ack, &mut cx!(self), out),
+            AckKind::Pubrel => slot.session.handle_pubrel(ack, &mut cx!(self), out),
+            AckKind::Pubcomp => slot.session.handle_pubcomp(ack, &mut cx!(self), out),
+        }
+        let stream = slot.streams.is_some();
+        self.mark_dirty(token);
+        if stream {
+            self.resume_stream(key);
+        }
+    }
+
+    fn handle_unsubscribe(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        version: ProtocolVersion,
+        unsubscribe: Unsubscribe,
+    ) {
+        self.tally.bump(Metric::PacketsUnsubscribeReceived);
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        let in_use = self.sessions.get(key).is_some_and(|slot| slot.session.holds_id(unsubscribe.packet_id));
+        for filter in &unsubscribe.filters {
+            let reason =
+                if in_use { ReasonCode::PacketIdentifierInUse } else { self.unsubscribe(key, filter) };
+            reasons.push(reason);
+        }
+        let unsuback = Unsuback {
+            packet_id: unsubscribe.packet_id,
+            reasons,
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        if let Some(connection) = self.connections.get_mut(token as usize) {
+            connection.outbox.push_unsuback(&unsuback, version, &mut self.tally);
+            self.mark_dirty(token);
+        }
+    }
+
+    fn handle_goodbye(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        disconnect: &Disconnect,
+    ) -> Result<Flow, Violation> {
+        self.tally.bump(Metric::PacketsDisconnectReceived);
+        let Some(slot) = self.sessions.get_mut(key) else { return Ok(Flow::Stop) };
+        let cause = slot.session.handle_disconnect(disconnect, &cx!(self))?;
+        self.close_now(token, cause);
+        Ok(Flow::Stop)
+    }
+
+    /// Whether a client's packet must wait: a PUBLISH while a lane is congested, and any packet of a client that does not
+    /// read its answers. It is not received from until there is room.
+    fn hold(&mut self, token: Token, is_publish: bool) -> bool {
+        let congested = is_publish && self.mesh.is_congested(self.config.mesh.lane_backlog_max);
+        let Some(connection) = self.connections.get_mut(token as usize) else { return true };
+        if !congested && !connection.outbox.is_flooded() {
+            return false;
+        }
+        if !connection.paused {
+            connection.paused = true;
+            self.tally.bump(Metric::LaneStalls);
+            self.outlets.paused.push(token);
+            self.outlets.push(Command::Pause(token));
+        }
+        true
+    }
+
+    /// Lets held clients go on where they stopped, as far as the lanes and their own outboxes have room again.
+    pub(super) fn resume_held(&mut self) {
+        if self.outlets.paused.is_empty() || self.mesh.is_congested(self.config.mesh.lane_backlog_max) {
+            return;
+        }
+        for token in std::mem::take(&mut self.outlets.paused) {
+            let Some(connection) = self.connections.get_mut(token as usize) else { continue };
+            if !connection.paused {
+                continue;
+            }
+            if connection.outbox.is_congested() {
+                self.outlets.paused.push(token);
+                continue;
+            }
+            connection.paused = false;
+            self.outlets.push(Command::Resume(token));
+            self.handle_bytes(token, &[]);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The way of a message: one match on the publisher's shard, local deliveries, one lane message for each other shard.
+
+use super::lanes::{GroupPick, LaneMessage};
+use super::sessions::SessionKey;
+use super::{Shard, cx};
+use crate::reactor::Token;
+use ringmq_core::codec::{Publish, QoS, SubscriptionOptions};
+use ringmq_core::hash::hash_str;
+use ringmq_core::metrics::Metric;
+use ringmq_core::publication::{LazyPublication, Origin};
+use ringmq_core::routing::{ShardId, ShardSet};
+use ringmq_core::session::{Delivered, Delivery, Inbound, Routed, Session, ShareTag, Violation};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A matching subscription of a session on this shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscriber {
+    pub session: SessionKey,
+    pub options: SubscriptionOptions,
+    /// Subscription identifier, 0 for none.
+    pub id: u32,
+}
+
+/// Scratch space for matching, kept to spare the allocation.
+#[derive(Debug, Default)]
+pub struct Matches {
+    found: Vec<Subscriber>,
+}
+
+impl Shard {
+    /// A PUBLISH from a client.
+    pub(super) fn handle_publish(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        publish: &Publish<'_>,
+    ) -> Result<(), Violation> {
+        let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
+        let inbound = slot.session.handle_publish(publish, &mut cx!(self), &mut connection.outbox)?;
+        if publish.qos > QoS::AtMostOnce {
+            self.mark_dirty(token);
+        }
+        let Inbound::Route { aliased } = inbound else { return Ok(()) };
+        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
+        let routed = self.publish(&LazyPublication::borrowed(view), Some(key));
+        if publish.qos == QoS::AtMostOnce {
+            return Ok(());
+        }
+        let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
+        slot.session.handle_routed(publish, routed, &mut cx!(self), &mut connection.outbox);
+        Ok(())
+    }
+
+    /// How this shard's sessions are known as publishers.
+    pub(super) fn origin(&self, key: SessionKey) -> Origin {
+        Origin { shard: self.id.0, session: key.0 }
+    }
+
+    /// The shard that owns the retained message of a topic.
+    pub(super) fn topic_owner(&self, topic: &str) -> ShardId {
+        ShardId((hash_str(topic) % self.shards as u64) as u8)
+    }
+
+    /// Routes a message to everybody who wants it. `publisher` keeps its place in shared subscriptions.
+    pub(super) fn publish(&mut self, message: &LazyPublication<'_>, publisher: Option<SessionKey>) -> Routed {
+        let view = message.view();
+        let clears = view.retain && view.payload.is_empty();
+        let mut matched = false;
+        let mut wanted = ShardSet::default();
+        let mut picks: SmallVec<[(ShardId, GroupPick); 2]> = SmallVec::new();
+        if !(clears && self.config.retainer.stop_publish_clear_msg) {
+            matched = self.deliver_local(message);
+            if self.shards > 1 {
+                self.interest.shards_for(view.topic, &mut wanted);
+                wanted.remove(self.id);
+            }
+            if !self.groups.is_empty() {
+                picks = self.pick_members(view.topic, publisher);
+            }
+            matched |= !wanted.is_empty() || !picks.is_empty();
+        }
+        let owner = view.retain.then(|| self.topic_owner(view.topic));
+        if owner == Some(self.id) {
+            self.retain(message);
+        }
+        if wanted.is_empty() && picks.is_empty() && owner.is_none_or(|owner| owner == self.id) {
+            return self.routed(matched, view.retain);
+        }
+        self.forward(message, wanted, &picks, owner);
+        self.routed(matched, view.retain)
+    }
+
+    /// Sends the message once to each other shard that wants it in any way, and hands shared picks of this shard out.
+    fn forward(
+        &mut self,
+        message: &LazyPublication<'_>,
+        wanted: ShardSet,
+        picks: &[(ShardId, GroupPick)],
+        owner: Option<ShardId>,
+    ) {
+        let mut targets = wanted;
+        for (shard, _) in picks {
+            targets.insert(*shard);
+        }
+        if let Some(owner) = owner {
+            targets.insert(owner);
+        }
+        targets.remove(self.id);
+        for shard in targets.iter() {
+            let groups: Vec<GroupPick> =
+                picks.iter().filter(|(target, _)| *target == shard).map(|(_, pick)| *pick).collect();
+            self.tally.bump(Metric::LaneMessages);
+            self.mesh.stage(
+                shard,
+                LaneMessage::Publish {
+                    publication: message.shared(),
+                    deliver: wanted.contains(shard),
+                    retain: owner == Some(shard),
+                    groups: (!groups.is_empty()).then(|| groups.into_boxed_slice()),
+                },
+            );
+        }
+        for (shard, pick) in picks {
+            if *shard == self.id {
+                self.deliver_shared(message, *pick);
+            }
+        }
+    }
+
+    fn routed(&mut self, matched: bool, retained: bool) -> Routed {
+        if matched {
+            return Routed::Matched;
+        }
+        if !retained {
+            self.tally.bump(Metric::MessagesDropped);
+            self.tally.bump(Metric::MessagesDroppedNoSubscribers);
+        }
+        Routed::NoSubscribers
+    }
+
+    /// A message another shard routed here.
+    pub(super) fn handle_forwarded(
+        &mut self,
+        publication: &Arc<ringmq_core::publication::Publication>,
+        deliver: bool,
+        retain: bool,
+        groups: Option<&[GroupPick]>,
+    ) {
+        let message = LazyPublication::of(publication);
+        self.tally.bump(Metric::MessagesForward);
+        if deliver {
+            self.deliver_local(&message);
+        }
+        for pick in groups.unwrap_or_default() {
+            self.deliver_shared(&message, *pick);
+        }
+        if retain {
+            self.retain(&message);
+        }
+    }
+
+    /// Delivers to the subscribers on this shard; whether there are any.
+    fn deliver_local(&mut self, message: &LazyPublication<'_>) -> bool {
+        if self.index.is_empty() {
+            return false;
+        }
+        let mut found = std::mem::take(&mut self.matches.found);
+        let mut filters = 0;
+        self.index.for_each_match(message.view().topic, |subscribers| {
+            filters += 1;
+            found.extend_from_slice(&subscribers.list);
+        });
+        self.templates.clear();
+        let matched = !found.is_empty();
+        if filters > 1 && !self.config.mqtt.overlapping_subscription_copies {
+            found.sort_by_key(|subscriber| subscriber.session);
+            for overlapping in found.chunk_by(|a, b| a.session == b.session) {
+                self.deliver_merged(message, overlapping);
+            }
+        } else {
+            for subscriber in &found {
+                self.deliver_merged(message, std::slice::from_ref(subscriber));
+            }
+        }
+        found.clear();
+        self.matches.found = found;
+        matched
+    }
+
+    /// Delivers one copy for all subscriptions of one session that match: the highest QoS, every identifier.
+    /// [MQTT-3.3.4-2, MQTT-3.3.4-3]
+    fn deliver_merged(&mut self, message: &LazyPublication<'_>, overlapping: &[Subscriber]) {
+        let view = message.view();
+        let mut ids: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut granted = None;
+        let mut as_published = false;
+        for Subscriber { session, options, id } in overlapping {
+            if options.no_local && view.origin == (Origin { shard: self.id.0, session: session.0 }) {
+                continue;
+            }
+            granted = granted.max(Some(options.qos));
+            as_published |= options.retain_as_published;
+            if *id > 0 {
+                ids.push(*id);
+            }
+        }
+        let (Some(granted), Some(first)) = (granted, overlapping.first()) else {
+            self.tally.bump(Metric::DeliveryDropped);
+            self.tally.bump(Metric::DeliveryDroppedNoLocal);
+            return;
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        if view.retain {
+            self.note_live(first.session, view.topic);
+        }
+        let delivery = Delivery {
+            message,
+            qos: self.delivery_qos(view.qos, granted),
+            retain: view.retain && as_published,
+            subscription_ids: &ids,
+            share: None,
+        };
+        self.deliver(first.session, delivery);
+    }
+
+    /// The QoS of a delivery. [MQTT-3.8.4-8]
+    pub(super) fn delivery_qos(&self, published: QoS, granted: QoS) -> QoS {
+        if self.config.mqtt.upgrade_qos { published.max(granted) } else { published.min(granted) }
+    }
+
+    /// Hands a message to a session of this shard.
+    pub(super) fn deliver(&mut self, key: SessionKey, delivery: Delivery<'_>) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let connection = slot.connection.and_then(|token| self.connections.get_mut(token as usize));
+        let out = connection.map(|connection| &mut connection.outbox);
+        let delivered = slot.session.handle_delivery(delivery, &mut self.templates, &mut cx!(self), out);
+        if let (Delivered::Sent, Some(token)) = (delivered, slot.connection) {
+            self.mark_dirty(token);
+        }
+    }
+
+    /// Whether a member of a shared subscription could be sent a message right now.
+    pub(super) fn can_send_now(&self, key: SessionKey, qos: QoS) -> bool {
+        let Some(slot) = self.sessions.get(key) else { return false };
+        slot.connection
+            .and_then(|token| self.connections.get(token as usize))
+            .is_some_and(|connection| slot.session.can_send_now(qos, &connection.outbox))
+    }
+
+    /// Marks a delivery as coming through a shared subscription and hands it over.
+    pub(super) fn deliver_to_member(
+        &mut self,
+        message: &LazyPublication<'_>,
+        member: Subscriber,
+        share: ShareTag,
+    ) {
+        let view = message.view();
+        let ids: &[u32] = if member.id > 0 { &[member.id] } else { &[] };
+        self.templates.clear();
+        let delivery = Delivery {
+            message,
+            qos: self.delivery_qos(view.qos, member.options.qos),
+            retain: view.retain && member.options.retain_as_published,
+            subscription_ids: ids,
+            share: Some(share),
+        };
+        self.deliver(member.session, delivery);
+    }
+}

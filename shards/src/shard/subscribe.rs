@@ -1,0 +1,227 @@
+//! SUBSCRIBE and UNSUBSCRIBE: the local index, and what other shards must know before SUBACK.
+
+use super::lanes::{InterestChange, LaneMessage};
+use super::publish::Subscriber;
+use super::sessions::SessionKey;
+use super::{Shard, cx};
+use crate::reactor::Token;
+use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
+use ringmq_core::metrics::Metric;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::routing::{InterestKey, ShardId, ShardSet};
+use ringmq_core::session::{Change, FilterVerdict, Subscription, Violation};
+use ringmq_core::topic::TopicFilter;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The sessions subscribed to one filter.
+#[derive(Debug, Default)]
+pub struct Subscribers {
+    pub list: SmallVec<[Subscriber; 1]>,
+}
+
+/// A SUBACK that waits until every shard has applied the change.
+#[derive(Debug)]
+struct PendingSuback {
+    epoch: u64,
+    session: SessionKey,
+    attachment: u32,
+    suback: Suback,
+    verdicts: Vec<FilterVerdict>,
+}
+
+/// What this shard told the others of its interest, and what they have applied.
+#[derive(Debug)]
+pub struct InterestLedger {
+    /// The number of the last change.
+    epoch: u64,
+    /// What each other shard has applied of ours.
+    applied: Vec<u64>,
+    /// What we have applied of each other shard, and whom we have not told.
+    heard: Vec<u64>,
+    untold: ShardSet,
+    pending: VecDeque<PendingSuback>,
+}
+
+impl InterestLedger {
+    /// Nothing told, nothing heard.
+    pub fn new(shards: usize) -> InterestLedger {
+        InterestLedger {
+            epoch: 0,
+            applied: vec![0; shards],
+            heard: vec![0; shards],
+            untold: ShardSet::default(),
+            pending: VecDeque::new(),
+        }
+    }
+}
+
+impl Shard {
+    /// A SUBSCRIBE from a client.
+    pub(super) fn handle_subscribe(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        subscribe: Subscribe,
+    ) -> Result<(), Violation> {
+        self.tally.bump(Metric::PacketsSubscribeReceived);
+        let packet_id = subscribe.packet_id;
+        let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
+        let before = slot.session.subscription_count();
+        let verdicts = slot.session.handle_subscribe(subscribe, &mut cx!(self))?;
+        let attachment = slot.attachment;
+        self.sessions
+            .count_subscriber(before, before + usize::from(verdicts.iter().any(|v| v.granted.is_some())));
+        for verdict in &verdicts {
+            match &verdict.granted {
+                Some((subscription, change)) => {
+                    self.tally.bump(Metric::ClientSubscribe);
+                    self.enter(key, &verdict.filter, *subscription, *change == Change::Added);
+                }
+                None => self.tally.bump(Metric::PacketsSubscribeError),
+            }
+        }
+        let suback = Suback {
+            packet_id,
+            reasons: verdicts.iter().map(|verdict| verdict.reason).collect(),
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        let pending = PendingSuback { epoch: self.ledger.epoch, session: key, attachment, suback, verdicts };
+        debug_assert!(self.connections.contains(token as usize));
+        self.ledger.pending.push_back(pending);
+        self.release_subacks();
+        Ok(())
+    }
+
+    /// Enters a subscription into the index.
+    fn enter(&mut self, key: SessionKey, text: &str, subscription: Subscription, new: bool) {
+        let Ok(TopicFilter { share, filter }) = TopicFilter::parse(text) else { return };
+        self.subscriptions += usize::from(new);
+        let subscriber =
+            Subscriber { session: key, options: subscription.options, id: subscription.id.unwrap_or(0) };
+        if let Some(share) = share {
+            self.enter_group(share, filter, subscriber, new);
+            return;
+        }
+        let list = &mut self.index.entry(filter).list;
+        if !new {
+            if let Some(known) = list.iter_mut().find(|known| known.session == key) {
+                *known = subscriber;
+            }
+            return;
+        }
+        list.push(subscriber);
+        if list.len() == 1 {
+            self.tell(InterestChange::Add(InterestKey::of(filter)));
+        }
+    }
+
+    /// Removes a subscription of a session; the code for UNSUBACK. [MQTT-3.10.4-1]
+    pub(super) fn unsubscribe(&mut self, key: SessionKey, text: &str) -> ReasonCode {
+        let Some(slot) = self.sessions.get_mut(key) else { return ReasonCode::NoSubscriptionExisted };
+        if slot.session.unsubscribe(text).is_none() {
+            let valid = TopicFilter::parse(text).is_ok();
+            return if valid { ReasonCode::NoSubscriptionExisted } else { ReasonCode::TopicFilterInvalid };
+        }
+        let after = slot.session.subscription_count();
+        self.sessions.count_subscriber(after + 1, after);
+        self.tally.bump(Metric::ClientUnsubscribe);
+        self.leave(key, text);
+        ReasonCode::Success
+    }
+
+    /// Takes a subscription out of the index.
+    pub(super) fn leave(&mut self, key: SessionKey, text: &str) {
+        let Ok(TopicFilter { share, filter }) = TopicFilter::parse(text) else { return };
+        self.subscriptions -= 1;
+        if let Some(share) = share {
+            self.leave_group(share, filter, key);
+            return;
+        }
+        let Some(subscribers) = self.index.get_mut(filter) else { return };
+        if let Some(position) = subscribers.list.iter().position(|known| known.session == key) {
+            subscribers.list.swap_remove(position);
+        }
+        if subscribers.list.is_empty() {
+            // Other shards know exact filters by hash only: another filter of the same hash keeps the interest alive.
+            let hash_is_shared = self.index.exact_hash_is_shared(filter);
+            self.index.remove(filter);
+            if !hash_is_shared {
+                self.tell(InterestChange::Remove(InterestKey::of(filter)));
+            }
+        }
+    }
+
+    /// Tells every other shard about a change.
+    pub(super) fn tell(&mut self, change: InterestChange) {
+        if self.shards == 1 {
+            return;
+        }
+        self.ledger.epoch += 1;
+        let change = Arc::new(change);
+        for shard in (0..self.shards).map(|shard| ShardId(shard as u8)).filter(|shard| *shard != self.id) {
+            let change = Arc::clone(&change);
+            self.mesh.stage(shard, LaneMessage::Interest { epoch: self.ledger.epoch, change });
+        }
+    }
+
+    /// Applies another shard's change.
+    pub(super) fn apply_interest(&mut self, from: ShardId, epoch: u64, change: &InterestChange) {
+        match change {
+            InterestChange::Add(key) => self.interest.add(key, from),
+            InterestChange::Remove(key) => self.interest.remove(key, from),
+            InterestChange::Members { share, filter, members, online } => {
+                self.groups.set_members(share, filter, from, *members, *online);
+            }
+        }
+        self.ledger.heard[from.index()] = epoch;
+        self.ledger.untold.insert(from);
+    }
+
+    /// Tells those whose changes were applied in this pass.
+    pub(super) fn acknowledge_interest(&mut self) {
+        let untold = std::mem::take(&mut self.ledger.untold);
+        for shard in untold.iter() {
+            let epoch = self.ledger.heard[shard.index()];
+            self.mesh.stage(shard, LaneMessage::InterestApplied { epoch });
+        }
+    }
+
+    /// Another shard has applied our changes up to `epoch`.
+    pub(super) fn handle_interest_applied(&mut self, from: ShardId, epoch: u64) {
+        self.ledger.applied[from.index()] = epoch;
+        self.release_subacks();
+    }
+
+    /// Sends the SUBACKs whose changes are in force everywhere: whoever publishes after SUBACK reaches the subscriber.
+    fn release_subacks(&mut self) {
+        let id = self.id.index();
+        let applied = self.ledger.applied.iter().enumerate().filter(|(shard, _)| *shard != id);
+        let everywhere = applied.map(|(_, epoch)| *epoch).min().unwrap_or(u64::MAX);
+        while self.ledger.pending.front().is_some_and(|pending| pending.epoch <= everywhere) {
+            let Some(pending) = self.ledger.pending.pop_front() else { return };
+            self.release(pending);
+        }
+    }
+
+    fn release(&mut self, pending: PendingSuback) {
+        let Some(slot) = self.sessions.get(pending.session) else { return };
+        let Some(token) = slot.connection.filter(|_| slot.attachment == pending.attachment) else { return };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        connection.outbox.push_suback(&pending.suback, connection.version, &mut self.tally);
+        self.mark_dirty(token);
+        for FilterVerdict { filter, granted, .. } in pending.verdicts {
+            let Some((subscription, change)) = granted else { continue };
+            let wanted = match subscription.options.retain_handling {
+                RetainHandling::Send => true,
+                RetainHandling::SendIfNew => change == Change::Added,
+                RetainHandling::DoNotSend => false,
+            };
+            if wanted && TopicFilter::parse(&filter).is_ok_and(|parsed| parsed.share.is_none()) {
+                self.begin_stream(pending.session, filter, subscription);
+            }
+        }
+    }
+}
