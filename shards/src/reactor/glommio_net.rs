@@ -1,5 +1,6 @@
 //! The readiness backend: glommio polls through the ring, data moves by recv and send.
 
+use super::spare::Spare;
 use super::wake::{Ready, still_ready, take_ready};
 use super::{Event, Reactor, SendOutcome, Token};
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -31,6 +32,8 @@ pub struct GlommioNet {
     /// The connection received from last: it must be polled once more, which receives more or arms its poll.
     again: Option<(Token, u32)>,
     accepting: Option<(usize, u32)>,
+    /// glommio's streams cannot give their descriptor away, so handing a connection over takes a second one.
+    spare: Spare,
 }
 
 struct Link {
@@ -146,6 +149,7 @@ impl GlommioNet {
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             again: None,
             accepting: None,
+            spare: Spare::new()?,
         })
     }
 
@@ -184,7 +188,7 @@ impl GlommioNet {
     /// Accepts one connection, or arms the listener again when there is none.
     fn accept(&mut self, index: usize, in_a_row: u32) -> Option<Event<'static>> {
         let watch = self.listeners.get_mut(index)?.as_mut()?;
-        match watch.accept() {
+        match self.spare.refill().and_then(|()| watch.accept()) {
             Ok((socket, peer)) => {
                 if in_a_row + 1 < ACCEPTS_IN_A_ROW {
                     self.accepting = Some((index, in_a_row + 1));
@@ -272,7 +276,11 @@ impl Reactor for GlommioNet {
         let link = self.streams.get_mut(token as usize)?.take()?;
         // SAFETY: the stream keeps the descriptor open while it is borrowed; it closes its own copy when dropped.
         let socket = unsafe { BorrowedFd::borrow_raw(link.stream.as_raw_fd()) };
-        socket.try_clone_to_owned().ok()
+        let duplicate = self.spare.duplicate(socket).ok();
+        drop(link);
+        // The stream's descriptor has just become free; if another thread was faster, accepting waits for the spare.
+        let _ = self.spare.refill();
+        duplicate
     }
 
     fn stop_accepting(&mut self) {

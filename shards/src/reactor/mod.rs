@@ -8,6 +8,7 @@ mod drive;
 mod executor;
 mod glommio_net;
 mod listen;
+mod spare;
 mod wake;
 
 pub use executor::{ShardThread, spawn};
