@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a task talks to the person at the terminal")]
 
 mod arguments;
+mod bench;
 mod broker;
 mod fuzz;
 mod interop;
@@ -46,6 +47,9 @@ fn dispatch(mut words: Vec<String>) -> Result<()> {
         return Ok(());
     }
     let task = words.remove(0);
+    if task == "bench" {
+        return bench::run(words);
+    }
     let mut arguments = Arguments::new(words);
     match task.as_str() {
         "test" => test::run(arguments),

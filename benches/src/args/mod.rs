@@ -1,0 +1,31 @@
+//! The command line. What was typed, with its defaults and bounds; what it means is decided by the scenarios.
+
+mod target;
+mod traffic;
+
+use clap::{Parser, Subcommand};
+pub use target::TargetArguments;
+pub use traffic::{ConnArguments, FanoutArguments, PairsArguments};
+
+/// A load generator for any MQTT broker that verifies what it measures.
+///
+/// Exit code 0: measured and verified; 1: a message was lost, duplicated or out of order, or a connection failed;
+/// 2: the run could not be made.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Arguments {
+    /// The scenario.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A scenario.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open many connections, hold them, close them.
+    Conn(ConnArguments),
+    /// Publisher i to subscriber i, closed loop with a window.
+    Pairs(PairsArguments),
+    /// One publisher to many subscribers, closed loop with a window.
+    Fanout(FanoutArguments),
+}
