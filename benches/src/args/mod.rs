@@ -1,11 +1,13 @@
 //! The command line. What was typed, with its defaults and bounds; what it means is decided by the scenarios.
 
+mod connections;
 mod target;
 mod traffic;
 
 use clap::{Parser, Subcommand};
+pub use connections::ConnArguments;
 pub use target::TargetArguments;
-pub use traffic::{ConnArguments, FanoutArguments, PairsArguments};
+pub use traffic::{FanoutArguments, PairsArguments};
 
 /// A load generator for any MQTT broker that verifies what it measures.
 ///
