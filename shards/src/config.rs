@@ -16,6 +16,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Shards to run, 0 for one per core of the affinity mask. 0 to 256; more than cores run unpinned.
     pub shards: usize,
+    /// How shards talk to the network.
+    pub net_backend: NetBackend,
     /// Time given to clients at shutdown to take what is still to be sent. 0s to 60s.
     pub shutdown_timeout: Duration,
 }
@@ -26,9 +28,22 @@ impl Default for NodeConfig {
             name: "ringmq@127.0.0.1".to_owned(),
             data_dir: PathBuf::from("./data"),
             shards: 0,
+            net_backend: NetBackend::Auto,
             shutdown_timeout: Duration::from_s(4),
         }
     }
+}
+
+/// How a shard talks to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetBackend {
+    /// `io_uring` where the kernel can do what it needs (Linux 6.1), else `glommio`.
+    Auto,
+    /// io_uring moves the data: multishot receives into shared buffers, the sends of a pass in one call.
+    IoUring,
+    /// glommio waits for readiness; data moves by recv and send.
+    Glommio,
 }
 
 /// The lanes between shards. Every key needs a restart.

@@ -2,12 +2,12 @@
 
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
-use crate::config::DataPlaneConfig;
+use crate::config::{DataPlaneConfig, NetBackend};
 use crate::mesh::{Bell, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
 use crate::quota::Quota;
-use crate::reactor::{BoundListener, ShardThread, bind, spawn};
+use crate::reactor::{BoundListener, ShardThread, bind, probe_uring, spawn};
 use crate::shard::{ConnectionLimits, Control, Shard, ShardParts};
 use crossbeam_channel::{Sender, bounded};
 use std::net::SocketAddr;
@@ -39,6 +39,13 @@ pub enum StartError {
          seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
     )]
     IoUring {
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The configured backend cannot be used.
+    #[error("node.net_backend = \"io_uring\": {source}; it needs Linux 6.1 or later, or set it to \"auto\"")]
+    NetBackend {
         /// What the kernel said.
         #[source]
         source: std::io::Error,
@@ -103,6 +110,7 @@ struct RunningShard {
 /// [`StartError`]; shards started before are stopped again.
 pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
     probe_io_uring().map_err(|source| StartError::IoUring { source })?;
+    let backend = choose_backend(config.node.net_backend)?;
     let cores = allowed_cores();
     let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
     let mut listeners = Vec::new();
@@ -140,7 +148,7 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
             listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
         // More shards than cores share them: pinning would stack several on one core and leave another idle.
         let core = if shards <= cores.len() { cores.get(index).copied() } else { None };
-        match spawn(shard, sockets, core, clock) {
+        match spawn(shard, sockets, core, backend, clock) {
             Ok(thread) => plane.shards.push(RunningShard { thread, control, bell }),
             Err(error) => {
                 plane.shutdown();
@@ -149,6 +157,21 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
         }
     }
     Ok(plane)
+}
+
+/// The backend to use: the configured one, or by what the kernel can do.
+fn choose_backend(configured: NetBackend) -> Result<NetBackend, StartError> {
+    if configured == NetBackend::Glommio {
+        return Ok(configured);
+    }
+    match probe_uring() {
+        Ok(()) => Ok(NetBackend::IoUring),
+        Err(error) if configured == NetBackend::Auto => {
+            tracing::info!(%error, "node.net_backend: glommio, because this kernel cannot do all that io_uring needs");
+            Ok(NetBackend::Glommio)
+        }
+        Err(source) => Err(StartError::NetBackend { source }),
+    }
 }
 
 impl DataPlane {

@@ -46,6 +46,7 @@ const GB: u64 = 1 << 30;
 const STRATEGIES: &[&str] =
     &["random", "round_robin", "round_robin_per_group", "sticky", "local", "hash_clientid", "hash_topic"];
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
+const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest"];
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;
@@ -67,6 +68,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("node.name", Rule::NodeName),
     ("node.data_dir", Rule::Path),
     ("node.shards", Rule::Count(0, SHARDS_MAX as u64)),
+    ("node.net_backend", Rule::Choice(NET_BACKENDS)),
     ("node.shutdown_timeout", time(0, 60)),
     ("mesh.lane_capacity", Rule::PowerOfTwo(64, 65_536)),
     ("mesh.lane_backlog_max", Rule::Count(64, 1_048_576)),

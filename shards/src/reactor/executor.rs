@@ -2,7 +2,9 @@
 
 use super::drive::drive;
 use super::glommio_net::GlommioNet;
+use super::uring::UringNet;
 use crate::clock::Clock;
+use crate::config::NetBackend;
 use crate::plane::StartError;
 use crate::shard::Shard;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -37,6 +39,7 @@ pub fn spawn(
     mut shard: Shard,
     listeners: Vec<OwnedFd>,
     core: Option<usize>,
+    backend: NetBackend,
     clock: Clock,
 ) -> Result<ShardThread, StartError> {
     let index = usize::from(shard.id().0);
@@ -48,9 +51,19 @@ pub fn spawn(
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_ENTRIES)
         .spawn(move || async move {
-            match GlommioNet::new(listeners, doorbell) {
-                Ok(net) => drive(shard, net, clock).await,
-                Err(error) => tracing::error!(shard = index, %error, "a shard cannot wait on its listeners"),
+            let ended = if backend == NetBackend::Glommio {
+                match GlommioNet::new(listeners, doorbell) {
+                    Ok(net) => Ok(drive(shard, net, clock).await),
+                    Err(error) => Err(error),
+                }
+            } else {
+                match UringNet::new(listeners, doorbell, clock) {
+                    Ok(net) => Ok(drive(shard, net, clock).await),
+                    Err(error) => Err(error),
+                }
+            };
+            if let Err(error) = ended {
+                tracing::error!(shard = index, %error, "a shard cannot wait on its listeners");
             }
         })
         .map_err(|error| fail(error.to_string()))?;

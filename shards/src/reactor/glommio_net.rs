@@ -1,8 +1,11 @@
 //! The readiness backend: glommio polls through the ring, data moves by recv and send.
 
+use super::nap::Nap;
 use super::spare::Spare;
 use super::wake::{Ready, still_ready, take_ready};
-use super::{Event, Reactor, SendOutcome, Token};
+use super::{Event, Network, Reactor, SendOutcome, Token};
+use crate::clock::Clock;
+use crate::shard::Shard;
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
@@ -34,6 +37,7 @@ pub struct GlommioNet {
     accepting: Option<(usize, u32)>,
     /// glommio's streams cannot give their descriptor away, so handing a connection over takes a second one.
     spare: Spare,
+    nap: Nap,
 }
 
 struct Link {
@@ -150,12 +154,8 @@ impl GlommioNet {
             again: None,
             accepting: None,
             spare: Spare::new()?,
+            nap: Nap::default(),
         })
-    }
-
-    /// Whether the last pass stopped in the middle of a connection or a listener.
-    pub fn has_more(&self) -> bool {
-        self.again.is_some() || self.accepting.is_some()
     }
 
     fn link(&mut self, token: Token) -> Option<&mut Link> {
@@ -232,6 +232,8 @@ impl Reactor for GlommioNet {
         // The first look receives what is there already, or notes the waker on the poll made with the stream.
         still_ready(Ready::Receive(token));
     }
+
+    fn settle(&mut self, _token: Token) {}
 
     fn send(&mut self, token: Token, bytes: Vec<u8>) -> SendOutcome {
         let Some(link) = self.link(token) else { return SendOutcome::Failed };
@@ -322,6 +324,16 @@ impl Reactor for GlommioNet {
                 return event;
             }
         }
+    }
+}
+
+impl Network for GlommioNet {
+    fn has_more(&mut self) -> bool {
+        self.again.is_some() || self.accepting.is_some()
+    }
+
+    async fn rest(&mut self, shard: &mut Shard, clock: &Clock, is_busy: bool) {
+        self.nap.take(shard, clock, is_busy).await;
     }
 }
 

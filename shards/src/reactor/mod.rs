@@ -1,18 +1,24 @@
 //! The seam between a shard and the network, shaped like completions.
 //!
 //! Up come [`Event`]s: accepted, received, sent, closed. Down go the calls of [`Reactor`]: adopt, send, pause, resume,
-//! close, release. Nobody above waits for a single connection, so a readiness backend (glommio, here) and a completion
-//! backend fit behind the same seam, and an idle connection is a record, not a task.
+//! settle, close, release. Nobody above waits for a single connection, so a readiness backend (`glommio_net`) and a
+//! completion backend (`uring`) fit behind the same seam, and an idle connection is a record, not a task.
 
 mod drive;
 mod executor;
 mod glommio_net;
 mod listen;
+mod nap;
 mod spare;
+mod uring;
 mod wake;
 
 pub use executor::{ShardThread, spawn};
 pub use listen::{BoundListener, bind};
+pub use uring::probe as probe_uring;
+
+use crate::clock::Clock;
+use crate::shard::Shard;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -39,7 +45,7 @@ pub enum Event<'a> {
         /// The bytes, never empty.
         bytes: &'a [u8],
     },
-    /// A pending send moved forward, but is not complete.
+    /// A send waits for the peer, or has moved forward and waits again.
     Progressed {
         /// The connection.
         token: Token,
@@ -61,6 +67,9 @@ pub enum Event<'a> {
 pub enum SendOutcome {
     /// The kernel took everything.
     Done,
+    /// The kernel is asked at the end of the pass; [`Event::Sent`] follows, [`Event::Progressed`] first if the peer is
+    /// slow, and no other send may start before.
+    Begun,
     /// The reactor keeps the rest; [`Event::Sent`] follows, and no other send may start before.
     Pending,
     /// The connection is gone.
@@ -71,6 +80,9 @@ pub enum SendOutcome {
 pub trait Reactor {
     /// Starts receiving on a socket under this token.
     fn adopt(&mut self, token: Token, socket: OwnedFd);
+    /// The connection stays on this shard: it may be received from ahead of need. Until then nothing is in flight between
+    /// two events, so that it can be released.
+    fn settle(&mut self, token: Token);
     /// Sends bytes. At most one send per connection is pending.
     fn send(&mut self, token: Token, bytes: Vec<u8>) -> SendOutcome;
     /// Stops receiving: the kernel's buffer fills and the peer is held back.
@@ -81,10 +93,18 @@ pub trait Reactor {
     fn shutdown_send(&mut self, token: Token);
     /// Closes the socket and forgets the token.
     fn close(&mut self, token: Token);
-    /// Gives the socket away and forgets the token.
+    /// Gives the socket of a connection that is not settled away and forgets the token.
     fn release(&mut self, token: Token) -> Option<OwnedFd>;
     /// Closes all listeners.
     fn stop_accepting(&mut self);
     /// The next event, `None` when the pass has seen all.
     fn poll_event(&mut self) -> Option<Event<'_>>;
+}
+
+/// A reactor together with its way of waiting.
+pub trait Network: Reactor {
+    /// Whether the last pass left events behind.
+    fn has_more(&mut self) -> bool;
+    /// Between two passes: hands operations to the kernel, and sleeps until something happens unless `is_busy`.
+    async fn rest(&mut self, shard: &mut Shard, clock: &Clock, is_busy: bool);
 }

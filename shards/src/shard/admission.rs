@@ -166,6 +166,7 @@ impl Shard {
         slot.session.attach(terms, connect.will.take());
         slot.session.pump(&mut cx!(self), &mut connection.outbox);
         self.live_connections += 1;
+        self.outlets.push(Command::Settle(token));
         for metric in [
             Metric::ClientConnack,
             Metric::ClientConnected,

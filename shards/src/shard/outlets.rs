@@ -15,6 +15,8 @@ use super::timers::TimerKey;
 pub enum Command {
     /// Receive from this socket under this token.
     Adopt(Token, OwnedFd),
+    /// The connection stays: receive ahead of need.
+    Settle(Token),
     /// Stop receiving.
     Pause(Token),
     /// Receive again.

@@ -1,0 +1,73 @@
+//! The broker a plan is made for, as far as the model depends on its configuration, and where a figure comes from.
+
+use crate::config::Config;
+use crate::host;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What of the configuration the model needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Shards it runs.
+    pub shards: u64,
+    /// Whether each shard has a descriptor table of its own.
+    pub private_fd_tables: bool,
+    /// Listening sockets.
+    pub listeners: u64,
+    /// Messages one lane holds.
+    pub lane_capacity: u64,
+    /// QoS 1 and 2 messages on their way to one client at once.
+    pub inflight_max: u64,
+    /// Messages one session queues; none without bound.
+    pub queue_max: Option<u64>,
+    /// Where the log goes.
+    pub data_dir: PathBuf,
+}
+
+impl Shape {
+    /// The broker this configuration starts on this host.
+    pub fn of(config: &Config, private_fd_tables: bool) -> Shape {
+        let queue_max = config.mqtt.max_mqueue_len;
+        Shape {
+            shards: host::shard_count(config.node.shards) as u64,
+            private_fd_tables,
+            listeners: config.listeners.enabled().count() as u64,
+            lane_capacity: config.mesh.lane_capacity as u64,
+            inflight_max: u64::from(config.mqtt.max_inflight),
+            queue_max: (queue_max != ringmq_core::config::Limit::INFINITY).then_some(queue_max.0 as u64),
+            data_dir: config.node.data_dir.clone(),
+        }
+    }
+}
+
+/// Two shards, for the tests of other files.
+#[cfg(test)]
+impl Default for Shape {
+    fn default() -> Shape {
+        let mut config = Config::default();
+        config.node.shards = 2;
+        Shape::of(&config, false)
+    }
+}
+
+/// Where a figure comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// From a coefficient of the calibration.
+    Measured,
+    /// From sizes that the protocol or the configuration fixes.
+    Computed,
+    /// From a constant nobody has measured for this broker.
+    Assumed,
+}
+
+impl Basis {
+    /// What is printed behind a figure.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Basis::Measured | Basis::Computed => "",
+            Basis::Assumed => "assumed, not measured",
+        }
+    }
+}

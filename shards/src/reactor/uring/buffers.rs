@@ -1,0 +1,105 @@
+//! The buffers of a ring: the kernel picks one when bytes have arrived, so that a connection that waits has none.
+
+use io_uring::types::BufRingEntry;
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// The one group of buffers of a ring.
+pub const GROUP: u16 = 0;
+/// Bytes of a buffer, and so of one receive.
+pub const BUFFER_BYTES: usize = 2048;
+/// Buffers a ring starts with.
+const BUFFERS_FIRST: u16 = 64;
+/// Buffers a ring can grow to; a power of two. What arrives beyond waits in the sockets.
+const BUFFERS_MAX: u16 = 1024;
+const PAGE_BYTES: usize = 4096;
+
+/// Buffers shared with the kernel.
+///
+/// Their memory is never freed: the kernel may write to it until every operation of the ring has ended, which closing
+/// the ring does not wait for. A shard has one for the life of the process; pages that are not used cost nothing.
+pub struct BufferRing {
+    entries: NonNull<BufRingEntry>,
+    memory: NonNull<u8>,
+    supplied: u16,
+    tail: u16,
+}
+
+impl BufferRing {
+    /// A ring with its first buffers.
+    pub fn new() -> BufferRing {
+        let entries = allocate(usize::from(BUFFERS_MAX) * size_of::<BufRingEntry>()).cast();
+        let memory = allocate(usize::from(BUFFERS_MAX) * BUFFER_BYTES);
+        let mut ring = BufferRing { entries, memory, supplied: 0, tail: 0 };
+        ring.supply(BUFFERS_FIRST);
+        ring
+    }
+
+    /// Where the ring lies.
+    pub fn address(&self) -> u64 {
+        self.entries.as_ptr() as u64
+    }
+
+    /// How many entries it has.
+    pub fn entries(&self) -> u16 {
+        BUFFERS_MAX
+    }
+
+    /// The kernel ran out of buffers: doubles them as long as there is room.
+    pub fn grow(&mut self) {
+        self.supply(self.supplied.saturating_mul(2).min(BUFFERS_MAX));
+    }
+
+    /// The first `length` bytes of a buffer that the kernel has filled.
+    ///
+    /// # Errors
+    /// When there is no such buffer, which only a kernel with another idea of this ring could say.
+    pub fn filled(&self, buffer: u16, length: usize) -> io::Result<&[u8]> {
+        if buffer >= self.supplied || length > BUFFER_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // SAFETY: the buffer lies within `memory`, which is initialised and never freed. The kernel does not write to it
+        // again before `recycle`, which needs `&mut self` and so the end of this borrow.
+        Ok(unsafe { std::slice::from_raw_parts(self.at(buffer), length) })
+    }
+
+    /// Gives a buffer back to the kernel.
+    pub fn recycle(&mut self, buffer: u16) {
+        let slot = usize::from(self.tail & (BUFFERS_MAX - 1));
+        let address = self.at(buffer) as u64;
+        // SAFETY: `slot` is within the ring. The kernel reads entries before the tail only, and this one is behind it
+        // because there are never more buffers than entries.
+        let entry = unsafe { self.entries.add(slot).as_mut() };
+        entry.set_addr(address);
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(buffer);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the tail lies in the first entry (io_uring_register(2)); it is aligned and written by us alone.
+        let tail = unsafe { &*BufRingEntry::tail(self.entries.as_ptr()).cast::<AtomicU16>() };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    fn supply(&mut self, count: u16) {
+        while self.supplied < count {
+            let buffer = self.supplied;
+            self.supplied += 1;
+            self.recycle(buffer);
+        }
+    }
+
+    fn at(&self, buffer: u16) -> *const u8 {
+        // SAFETY: buffers are numbered below `BUFFERS_MAX`, which is what `memory` holds.
+        unsafe { self.memory.as_ptr().add(usize::from(buffer) * BUFFER_BYTES) }
+    }
+}
+
+/// Zeroed memory on page borders, as the kernel demands of the ring.
+fn allocate(bytes: usize) -> NonNull<u8> {
+    let Ok(layout) = Layout::from_size_align(bytes, PAGE_BYTES) else {
+        unreachable!("constants of this file")
+    };
+    // SAFETY: the layout is not empty.
+    NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
