@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod broker;
 mod fuzz;
+mod host;
 mod interop;
 mod load;
 mod packages;
@@ -22,7 +23,7 @@ use arguments::Arguments;
 const HELP: &str = "\
 cargo x <task>
 
-  test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, load (all, or those named)
+  test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, host, load (all, or those named)
   tidy                      the checkable part of the style guide, over every tracked .rs file
   interop [--broker A:P]    mosquitto clients, paho-mqtt, MQTT.js and rumqttc against the release binary
           [--shards 1,4]    with these shard counts (--broker instead: against a broker already running)

@@ -1,4 +1,4 @@
-//! What interop needs from Debian, PyPI and npm: installed by name and version, cached in the target folder.
+//! What interop and host need from Debian, PyPI and npm: installed by name and version, cached in the target folder.
 //! It never changes the system unless it runs as root, and installs nothing that is already there.
 
 use std::fs;
@@ -51,6 +51,17 @@ pub fn install() -> Result<Clients> {
         install_debian(&missing)?;
     }
     Ok(Clients { python: install_paho()?, node_modules: install_mqtt_js()? })
+}
+
+/// Makes sure that programs are there, each with the Debian package that brings it.
+///
+/// # Errors
+/// One is missing and cannot be installed; the error says what to install.
+pub fn require(programs: &[(&str, &str)]) -> Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !process::is_installed(program));
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    if packages.is_empty() { Ok(()) } else { install_debian(&packages) }
 }
 
 fn can_make_venv() -> Result<bool> {

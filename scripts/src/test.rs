@@ -7,18 +7,19 @@ use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
 use crate::process::run as run_command;
-use crate::{interop, load, tree};
+use crate::{host, interop, load, tree};
 
 /// A step: its name, what it proves, and the function that runs it.
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("fmt", "every file is formatted", fmt),
     ("clippy", "no lint fires", clippy),
     ("test", "unit, property, end-to-end, doc tests and tidy", tests),
     ("loom", "every interleaving of a lane's two ends", loom),
     ("build", "the release binaries", build),
     ("interop", "other people's clients against the release binary", interop_all),
+    ("host", "scripts/host: the tuning script and the seccomp profile", host::run),
     ("load", "100 publishers to 100 subscribers, then idle connections, in short", load_short),
 ];
 
