@@ -3,15 +3,15 @@
 use crate::args::{ConnArguments, TargetArguments};
 use crate::clock::Clock;
 use crate::net::client::{Clients, Greeting};
+use crate::net::endpoint::Endpoint;
 use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
 use crate::net::{syscalls, wire};
 use crate::phase::{Phase, Shared, Workers};
 use crate::proc_stat::{Memory, ProcStat};
 use crate::report::Report;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use ringmq_core::codec::{Connack, Packet, QoS};
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const OPENING_MAX: Duration = Duration::from_secs(30);
 pub fn run(arguments: &ConnArguments) -> Result<Report> {
     let process = arguments.target.pid.map(ProcStat::open).transpose()?;
     let target = arguments.target.address()?;
+    let connections = u64::from(arguments.connections);
+    let descriptors_max = syscalls::raise_descriptor_limit().context("RLIMIT_NOFILE")?;
+    arguments.target.check_descriptors(connections, descriptors_max)?;
     let clock = Clock::start();
     let memory_before = memory_of(process.as_ref())?;
     let cpu_start_us = cpu_of(process.as_ref())?;
@@ -40,7 +43,6 @@ pub fn run(arguments: &ConnArguments) -> Result<Report> {
             work(&arguments, number, shared, target, clock)
         })?
     };
-    let connections = u64::from(arguments.connections);
     let paced_s = connections.checked_div(u64::from(arguments.rate)).unwrap_or(0);
     let wait_max = OPENING_MAX + Duration::from_secs(connections / 200 + paced_s);
     workers.wait_for(wait_max, |totals| totals.ready + totals.failed == connections);
@@ -115,7 +117,7 @@ fn work(
     arguments: &ConnArguments,
     number: u16,
     shared: &Shared,
-    address: SocketAddr,
+    address: Endpoint,
     clock: Clock,
 ) -> Result<()> {
     let target = &arguments.target;
@@ -125,6 +127,7 @@ fn work(
     let mut holder = Holder { shared, worker: number };
     let count = (arguments.connections + threads - 1 - u32::from(number)) / threads;
     let rate = f64::from(arguments.rate) / f64::from(threads);
+    engine.reserve(count);
     let mut opener = Opener::new(count, target.connecting_max / threads, rate, clock.now_ns());
     let ping = wire::ping(target.version())?;
     let mut pinger = Pinger::new(target.keep_alive, count, clock.now_ns());
@@ -199,8 +202,7 @@ impl Driver for Holder<'_> {
         Ok(())
     }
 
-    fn handle_ready(&mut self, clients: &mut Clients, index: u32, _now_ns: u64) {
-        clients.at(index).shrink();
+    fn handle_ready(&mut self, _clients: &mut Clients, _index: u32, _now_ns: u64) {
         self.shared.progress(self.worker).ready.fetch_add(1, Ordering::Relaxed);
     }
 

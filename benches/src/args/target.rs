@@ -1,9 +1,15 @@
 //! Which broker a scenario talks to, and how.
 
-use anyhow::{Context, Result};
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::{TlsTerms, Transport, WebSocketTerms};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use ringmq_core::codec::ProtocolVersion;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+
+/// Descriptors of a table that are not connections: standard streams, epoll, files that are looked at.
+const DESCRIPTORS_RESERVED: u64 = 32;
 
 /// Which broker, how to speak to it, and what to observe.
 #[derive(Debug, Clone, Args)]
@@ -35,22 +41,73 @@ pub struct TargetArguments {
     /// Beginning of every client identifier.
     #[arg(long, default_value = "bench")]
     pub prefix: String,
+    /// TLS below MQTT, or below the WebSocket; needs `--ca` or `--insecure`.
+    #[arg(long)]
+    pub tls: bool,
+    /// PEM file of the certificates that the broker's own must lead to.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub ca: Option<PathBuf>,
+    /// Take any certificate of the broker.
+    #[arg(long, requires = "tls", conflicts_with = "ca")]
+    pub insecure: bool,
+    /// PEM file of our certificate and its issuers, for brokers that ask for one.
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// PEM file of the private key of `--cert`.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// MQTT over WebSocket (subprotocol `mqtt`).
+    #[arg(long)]
+    pub ws: bool,
+    /// Path of the WebSocket.
+    #[arg(long, default_value = "/mqtt", value_name = "PATH")]
+    pub ws_path: String,
+    /// A descriptor table for each thread, so that RLIMIT_NOFILE bounds the connections of a thread
+    /// instead of all.
+    #[arg(long)]
+    pub private_fd_tables: bool,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
 }
 
 impl TargetArguments {
-    /// The first address the host resolves to.
+    /// The first address the host resolves to, and how it is spoken to.
     ///
     /// # Errors
-    /// When the host does not resolve.
-    pub fn address(&self) -> Result<SocketAddr> {
-        (self.host.as_str(), self.port)
+    /// When the host does not resolve, or TLS or WebSocket cannot be what is asked for.
+    pub fn address(&self) -> Result<Endpoint> {
+        let address = (self.host.as_str(), self.port)
             .to_socket_addrs()
             .with_context(|| format!("--host {}", self.host))?
             .next()
-            .with_context(|| format!("--host {} has no address", self.host))
+            .with_context(|| format!("--host {} has no address", self.host))?;
+        let websocket = || WebSocketTerms::new(format!("{}:{}", self.host, self.port), self.ws_path.clone());
+        let tls = self.tls.then(|| self.tls_terms()).transpose()?;
+        let transport = Transport::new(tls, self.ws.then(websocket).transpose()?);
+        Ok(Endpoint { address, transport, private_fd_tables: self.private_fd_tables })
+    }
+
+    /// Checks that `connections` fit into the descriptors allowed: `descriptors_max` for the process, or for each thread
+    /// where each has a table of its own.
+    ///
+    /// # Errors
+    /// When they do not fit; the message says what to do.
+    pub fn check_descriptors(&self, connections: u64, descriptors_max: u64) -> Result<()> {
+        let tables = if self.private_fd_tables { u64::from(self.threads) } else { 1 };
+        let needed = connections.div_ceil(tables) + DESCRIPTORS_RESERVED;
+        ensure!(
+            needed <= descriptors_max,
+            "{connections} connections need {needed} descriptors in each of {tables} tables, and RLIMIT_NOFILE allows \
+             {descriptors_max}; raise it (ulimit -Hn), or use --private-fd-tables with more --threads"
+        );
+        Ok(())
+    }
+
+    fn tls_terms(&self) -> Result<TlsTerms> {
+        ensure!(self.insecure || self.ca.is_some(), "--tls needs --ca FILE, or --insecure to trust anybody");
+        let identity = self.cert.as_deref().zip(self.key.as_deref());
+        TlsTerms::new(&self.host, self.ca.as_deref(), identity)
     }
 
     /// The protocol version of `--mqtt`.

@@ -1,12 +1,19 @@
 //! One MQTT client: a socket, its handshake and its buffers. It never decides what to publish.
 
+use crate::net::endpoint::Endpoint;
+use crate::net::transport::Layers;
 use crate::net::{sources, syscalls};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// Empty buffers kept for clients that have something to send; more are freed.
+const SPARE_BUFFERS_MAX: usize = 1024;
+/// A larger buffer is freed once it is sent.
+const SPARE_BYTES_MAX: usize = 64 * 1024;
 
 /// How far a client has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +39,15 @@ pub struct Greeting {
     pub subscribe: Option<Vec<u8>>,
 }
 
-/// A client.
+/// A client. Idle, it owns no memory but this and, on plain TCP, nothing on the heap: there may be a million.
 #[derive(Debug)]
 pub struct Client {
     /// How far it has come.
     pub stage: Stage,
     /// When connect() was called.
     pub opened_ns: u64,
+    /// When CONNECT was given to the transport.
+    pub greeted_ns: u64,
     /// `None` once closed.
     pub stream: Option<TcpStream>,
     /// SUBSCRIBE, until it is sent.
@@ -49,24 +58,29 @@ pub struct Client {
     out: Vec<u8>,
     sent: usize,
     queued: bool,
+    /// `None` on plain TCP.
+    layers: Option<Box<Layers>>,
 }
 
 impl Client {
-    /// Begins to connect to `target`; `index` chooses the source address.
+    /// Begins to connect to `endpoint`; `index` chooses the source address.
     ///
     /// # Errors
     /// What the system calls answer, as when descriptors or ports run out.
-    pub fn open(target: SocketAddr, index: u32, greeting: Greeting, now_ns: u64) -> Result<Client> {
-        let stream = connect(target, index)?;
+    pub fn open(endpoint: &Endpoint, index: u32, greeting: Greeting, now_ns: u64) -> Result<Client> {
+        let layers = endpoint.transport.layers()?;
+        let stream = connect(endpoint.address, index)?;
         Ok(Client {
             stage: Stage::Connecting,
             opened_ns: now_ns,
+            greeted_ns: now_ns,
             stream: Some(stream),
             subscribe: greeting.subscribe,
             partial: Vec::new(),
             out: greeting.connect,
             sent: 0,
             queued: false,
+            layers,
         })
     }
 
@@ -75,12 +89,14 @@ impl Client {
         Client {
             stage: Stage::Closed,
             opened_ns: now_ns,
+            greeted_ns: now_ns,
             stream: None,
             subscribe: None,
             partial: Vec::new(),
             out: Vec::new(),
             sent: 0,
             queued: false,
+            layers: None,
         }
     }
 
@@ -88,11 +104,14 @@ impl Client {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
+        if let Some(layers) = &mut self.layers {
+            return flush_layers(stream, layers, &mut self.out);
+        }
         while self.sent < self.out.len() {
             match stream.write(&self.out[self.sent..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(0) => bail!("the socket takes no more"),
                 Ok(bytes) => self.sent += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // Without this a client that is always behind would never reuse what it has sent.
@@ -103,7 +122,7 @@ impl Client {
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         self.out.clear();
@@ -111,15 +130,46 @@ impl Client {
         Ok(())
     }
 
-    /// Closes the socket and frees all buffers.
-    pub fn close(&mut self) {
-        *self = Client::closed(self.opened_ns);
+    /// Whether the bytes of the socket are not MQTT yet.
+    pub fn is_layered(&self) -> bool {
+        self.layers.is_some()
     }
 
-    /// Frees the buffers that are empty: an idle client should cost the kernel's memory, not ours.
-    pub fn shrink(&mut self) {
-        self.partial.shrink_to_fit();
-        self.out.shrink_to_fit();
+    /// Takes what the socket of a layered client read, appends the MQTT in it to `mqtt`, and tells whether there is
+    /// something to send now.
+    ///
+    /// # Errors
+    /// When a layer is broken or closed; what came before stands in `mqtt` all the same.
+    pub fn open_layers(&mut self, bytes: &[u8], mqtt: &mut Vec<u8>) -> Result<bool> {
+        let Some(layers) = &mut self.layers else { return Ok(false) };
+        layers.handle_input(bytes, mqtt)?;
+        Ok(!layers.pending().is_empty() || (layers.is_open() && !self.out.is_empty()))
+    }
+
+    /// Closes the socket and frees all buffers.
+    pub fn close(&mut self) {
+        // Whether the queue names this client does not change.
+        *self = Client { queued: self.queued, ..Client::closed(self.opened_ns) };
+    }
+}
+
+/// Sends what waits in the layers, then what waits for them, as long as the socket takes it.
+fn flush_layers(stream: &mut TcpStream, layers: &mut Layers, out: &mut Vec<u8>) -> Result<()> {
+    loop {
+        while !layers.pending().is_empty() {
+            match stream.write(layers.pending()) {
+                Ok(0) => bail!("the socket takes no more"),
+                Ok(bytes) => layers.handle_sent(bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if out.is_empty() || !layers.is_open() {
+            return Ok(());
+        }
+        layers.seal(out)?;
+        out.clear();
     }
 }
 
@@ -147,13 +197,27 @@ fn connect(target: SocketAddr, index: u32) -> Result<TcpStream> {
 pub struct Clients {
     list: Vec<Client>,
     queue: Vec<u32>,
+    /// Empty buffers with room.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Clients {
+    /// Makes room for exactly this many more clients.
+    pub fn reserve(&mut self, clients: u32) {
+        self.list.reserve_exact(clients as usize);
+    }
+
     /// Adds a client and returns its number.
     pub fn push(&mut self, client: Client) -> u32 {
         self.list.push(client);
         self.list.len() as u32 - 1
+    }
+
+    /// Puts a client in the place of one that is closed.
+    pub fn replace(&mut self, index: u32, client: Client) {
+        // The old one may still be queued for sending.
+        let queued = self.list[index as usize].queued;
+        self.list[index as usize] = Client { queued, ..client };
     }
 
     /// The client with this number.
@@ -167,8 +231,27 @@ impl Clients {
         if !client.queued {
             client.queued = true;
             self.queue.push(index);
+            if client.out.capacity() == 0 {
+                client.out = self.spare.pop().unwrap_or_default();
+            }
         }
         &mut client.out
+    }
+
+    /// Sends what this client has to send and takes its buffer back once it is empty.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn flush(&mut self, index: u32) -> Result<()> {
+        let client = &mut self.list[index as usize];
+        client.flush()?;
+        if client.out.is_empty() && client.out.capacity() > 0 {
+            let buffer = std::mem::take(&mut client.out);
+            if self.spare.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= SPARE_BYTES_MAX {
+                self.spare.push(buffer);
+            }
+        }
+        Ok(())
     }
 
     /// Whether this client's socket is gone.
@@ -179,7 +262,8 @@ impl Clients {
     /// Bytes this client has to send.
     pub fn backlog_bytes(&self, index: u32) -> usize {
         let client = &self.list[index as usize];
-        client.out.len() - client.sent
+        let sealed = client.layers.as_ref().map_or(0, |layers| layers.pending().len());
+        client.out.len() - client.sent + sealed
     }
 
     /// Takes a client that has something to send.

@@ -4,14 +4,14 @@
 
 use crate::clock::Clock;
 use crate::net::client::{Client, Clients, Greeting, Stage};
-use crate::net::wire;
+use crate::net::endpoint::Endpoint;
+use crate::net::{syscalls, wire};
 use anyhow::{Context, Result, bail, ensure};
 use mio::{Events, Interest, Poll, Token};
 use ringmq_core::codec::{Connack, Frame, Packet, ProtocolVersion, decode_frame};
 use ringmq_core::limits::REMAINING_LENGTH_MAX;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// One buffer for the reads of all clients of the thread.
@@ -22,6 +22,10 @@ const EVENTS_MAX: usize = 1024;
 
 /// What a scenario does with its clients.
 pub trait Driver {
+    /// A client's CONNACK came this long after its CONNECT was given to the transport; on TLS that includes the
+    /// handshake of TLS.
+    fn handle_greeted(&mut self, _index: u32, _waited_ns: u64) {}
+
     /// The broker accepted a client, and these are its terms.
     ///
     /// # Errors
@@ -56,64 +60,78 @@ pub struct Engine {
     poll: Poll,
     events: Events,
     buffer: Box<[u8]>,
+    /// The MQTT that a read of a layered client held.
+    opened: Vec<u8>,
     clients: Clients,
     /// Clients whose READS_MAX was reached; epoll is edge-triggered and will not name them again.
     unread: Vec<u32>,
     /// Clients in the order they were opened, until their handshake was over or too long.
     handshakes: VecDeque<u32>,
     connecting: u32,
-    target: SocketAddr,
+    endpoint: Endpoint,
     version: ProtocolVersion,
     handshake_ns_max: u64,
     clock: Clock,
 }
 
 impl Engine {
-    /// A loop without clients.
+    /// A loop without clients, for the calling thread, which has its own descriptors from now on if the endpoint says so.
     ///
     /// # Errors
     /// When there is no epoll descriptor left.
     pub fn new(
-        target: SocketAddr,
+        endpoint: Endpoint,
         version: ProtocolVersion,
         handshake_max: Duration,
         clock: Clock,
     ) -> Result<Engine> {
+        if endpoint.private_fd_tables {
+            syscalls::unshare_descriptors().context("unshare(CLONE_FILES)")?;
+        }
         Ok(Engine {
             poll: Poll::new().context("epoll")?,
             events: Events::with_capacity(EVENTS_MAX),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            opened: Vec::new(),
             clients: Clients::default(),
             unread: Vec::new(),
             handshakes: VecDeque::new(),
             connecting: 0,
-            target,
+            endpoint,
             version,
             handshake_ns_max: handshake_max.as_nanos() as u64,
             clock,
         })
     }
 
+    /// Makes room for exactly this many clients, where there are many.
+    pub fn reserve(&mut self, clients: u32) {
+        self.clients.reserve(clients);
+    }
+
     /// Begins a connection; clients are numbered from 0 in the order of the calls. `source` chooses the source address.
     pub fn open(&mut self, driver: &mut impl Driver, source: u32, greeting: Greeting) {
+        let index = self.clients.push(Client::closed(self.clock.now_ns()));
+        self.reopen(driver, index, source, greeting);
+    }
+
+    /// Begins a connection again for a client that is closed.
+    pub fn reopen(&mut self, driver: &mut impl Driver, index: u32, source: u32, greeting: Greeting) {
         let now_ns = self.clock.now_ns();
-        let opened = Client::open(self.target, source, greeting, now_ns).and_then(|mut client| {
-            let token = Token(self.clients.len() as usize);
+        let opened = Client::open(&self.endpoint, source, greeting, now_ns).and_then(|mut client| {
             if let Some(stream) = &mut client.stream {
+                let token = Token(index as usize);
                 self.poll.registry().register(stream, token, Interest::READABLE | Interest::WRITABLE)?;
             }
             Ok(client)
         });
         match opened {
             Ok(client) => {
-                let index = self.clients.push(client);
+                self.clients.replace(index, client);
                 self.handshakes.push_back(index);
                 self.connecting += 1;
             }
-            Err(cause) => {
-                let index = self.clients.push(Client::closed(now_ns));
-                driver.handle_closed(index, false, cause);
-            }
+            Err(cause) => driver.handle_closed(index, false, cause),
         }
     }
 
@@ -157,16 +175,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Closes every client at once and without a word, as when the network goes; the driver is not told.
+    pub fn drop_all(&mut self) {
+        for index in 0..self.clients.len() {
+            self.clients.at(index).close();
+        }
+        self.handshakes.clear();
+        self.connecting = 0;
+    }
+
     /// Appends `farewell` to every ready client, sends it as far as possible and closes all.
     pub fn close_all(&mut self, farewell: &[u8]) {
         for index in 0..self.clients.len() {
             if self.clients.at(index).stage == Stage::Ready {
                 self.clients.out(index).extend_from_slice(farewell);
                 // The connection is closed next, so a broken one makes no difference.
-                let _ = self.clients.at(index).flush();
+                let _ = self.clients.flush(index);
             }
-            self.clients.at(index).close();
         }
+        self.drop_all();
     }
 
     /// Appends a PINGREQ to what this client sends next, if it is ready.
@@ -178,24 +205,22 @@ impl Engine {
 
     fn flush(&mut self, driver: &mut impl Driver) {
         while let Some(index) = self.clients.poll_queued() {
-            if let Err(error) = self.clients.at(index).flush() {
-                self.close(driver, index, error.into());
+            if let Err(cause) = self.clients.flush(index) {
+                self.close(driver, index, cause);
             }
         }
     }
 
     fn handle_writable(&mut self, driver: &mut impl Driver, index: u32) {
         let client = self.clients.at(index);
-        let flushed = match (&client.stream, client.stage) {
-            (Some(stream), Stage::Connecting) => {
-                let connected = stream.take_error().and_then(|error| error.map_or(Ok(()), Err));
-                client.stage = Stage::Greeting;
-                connected.and_then(|()| client.flush())
-            }
-            _ => client.flush(),
-        };
-        if let Err(error) = flushed {
-            self.close(driver, index, error.into());
+        let mut connected = Ok(());
+        if let (Some(stream), Stage::Connecting) = (&client.stream, client.stage) {
+            connected = stream.take_error().and_then(|error| error.map_or(Ok(()), Err));
+            client.stage = Stage::Greeting;
+            client.greeted_ns = self.clock.now_ns();
+        }
+        if let Err(cause) = connected.map_err(anyhow::Error::from).and_then(|()| self.clients.flush(index)) {
+            self.close(driver, index, cause);
         }
     }
 
@@ -217,11 +242,17 @@ impl Engine {
     ) -> Result<()> {
         let mut reads = 0;
         while reads < READS_MAX {
-            let Some(stream) = &mut self.clients.at(index).stream else { return Ok(()) };
+            let client = self.clients.at(index);
+            let is_layered = client.is_layered();
+            let Some(stream) = &mut client.stream else { return Ok(()) };
             match stream.read(buffer) {
                 Ok(0) => bail!("the broker closed the connection"),
                 Ok(bytes) => {
-                    self.handle_bytes(driver, index, &buffer[..bytes])?;
+                    if is_layered {
+                        self.handle_layered(driver, index, &buffer[..bytes])?;
+                    } else {
+                        self.handle_bytes(driver, index, &buffer[..bytes])?;
+                    }
                     // A short read means the socket is empty, and what comes later is a new edge; only a hang-up that
                     // was announced already is not announced again.
                     if bytes < buffer.len() && !is_hangup {
@@ -238,6 +269,19 @@ impl Engine {
         Ok(())
     }
 
+    fn handle_layered(&mut self, driver: &mut impl Driver, index: u32, bytes: &[u8]) -> Result<()> {
+        let mut mqtt = std::mem::take(&mut self.opened);
+        mqtt.clear();
+        let opened = self.clients.at(index).open_layers(bytes, &mut mqtt);
+        if let Ok(true) = opened {
+            // Naming the buffer is what has it sent at the end of the turn.
+            self.clients.out(index);
+        }
+        let handled = if mqtt.is_empty() { Ok(()) } else { self.handle_bytes(driver, index, &mqtt) };
+        self.opened = mqtt;
+        handled.and(opened.map(drop))
+    }
+
     fn handle_bytes(&mut self, driver: &mut impl Driver, index: u32, bytes: &[u8]) -> Result<()> {
         let now_ns = self.clock.now_ns();
         let mut partial = std::mem::take(&mut self.clients.at(index).partial);
@@ -249,7 +293,8 @@ impl Engine {
             let used = self.handle_frames(driver, index, &partial, now_ns)?;
             partial.drain(..used);
         }
-        self.clients.at(index).partial = partial;
+        // A client between packets keeps no buffer for them.
+        self.clients.at(index).partial = if partial.is_empty() { Vec::new() } else { partial };
         Ok(())
     }
 
@@ -278,7 +323,7 @@ impl Engine {
         let packet = wire::decode(frame, self.version)?;
         match self.clients.at(index).stage {
             Stage::Ready => return driver.handle_packet(&mut self.clients, index, packet, now_ns),
-            Stage::Greeting => self.handle_greeting(driver, index, packet)?,
+            Stage::Greeting => self.handle_greeting(driver, index, packet, now_ns)?,
             Stage::Subscribing => {
                 let Packet::Suback(suback) = packet else { bail!("expected SUBACK, received {packet:?}") };
                 let refused = suback.reasons.iter().find(|reason| reason.is_error());
@@ -294,9 +339,16 @@ impl Engine {
         Ok(())
     }
 
-    fn handle_greeting(&mut self, driver: &mut impl Driver, index: u32, packet: Packet<'_>) -> Result<()> {
+    fn handle_greeting(
+        &mut self,
+        driver: &mut impl Driver,
+        index: u32,
+        packet: Packet<'_>,
+        now_ns: u64,
+    ) -> Result<()> {
         let Packet::Connack(connack) = packet else { bail!("expected CONNACK, received {packet:?}") };
         ensure!(!connack.reason.is_error(), "the broker refused the connection: {:?}", connack.reason);
+        driver.handle_greeted(index, now_ns.saturating_sub(self.clients.at(index).greeted_ns));
         driver.handle_connack(index, &connack)?;
         match self.clients.at(index).subscribe.take() {
             Some(subscribe) => {

@@ -23,6 +23,18 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Gives the calling thread a descriptor table of its own, a copy of the shared one, so that RLIMIT_NOFILE counts for it
+/// alone. What it opens from now on, no other thread can name.
+///
+/// # Errors
+/// What unshare answers.
+pub fn unshare_descriptors() -> io::Result<()> {
+    // SAFETY: unshare takes no pointer; descriptors opened before stay valid in both tables, and those opened later are
+    // owned by values that stay on this thread.
+    let result = unsafe { libc::unshare(libc::CLONE_FILES) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets bind() choose the address only; the port is then chosen at connect() among all that are free for the pair of
 /// both addresses, instead of among all that are free for the source address.
 ///
