@@ -18,6 +18,9 @@ pub struct NodeConfig {
     pub shards: usize,
     /// How shards talk to the network.
     pub net_backend: NetBackend,
+    /// Whether each shard has a descriptor table of its own, so that RLIMIT_NOFILE bounds the connections of one shard
+    /// instead of all.
+    pub private_fd_tables: bool,
     /// Time given to clients at shutdown to take what is still to be sent. 0s to 60s.
     pub shutdown_timeout: Duration,
 }
@@ -29,6 +32,7 @@ impl Default for NodeConfig {
             data_dir: PathBuf::from("./data"),
             shards: 0,
             net_backend: NetBackend::Auto,
+            private_fd_tables: false,
             shutdown_timeout: Duration::from_s(4),
         }
     }

@@ -7,11 +7,13 @@ use crate::mesh::{Bell, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
 use crate::quota::Quota;
-use crate::reactor::{BoundListener, ShardThread, bind, probe_uring, spawn};
+use crate::reactor::{
+    BoundListener, Passage, PrivateTable, ShardSeed, ShardThread, bind, close_copies, probe_uring, spawn,
+};
 use crate::shard::{ConnectionLimits, Control, Shard, ShardParts};
 use crossbeam_channel::{Sender, bounded};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Requests of the control plane a shard holds before the next is refused; there is one kind, and it is sent once.
@@ -130,6 +132,11 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
     let (config, limits, clock): (_, Arc<[ConnectionLimits]>, _) = (Arc::new(config), limits, Clock::start());
     let retained_max = config.retainer.backend.max_retained_messages;
     let retained = Arc::new(Quota::new(if retained_max == 0 { usize::MAX } else { retained_max }));
+    let mut tables = if config.node.private_fd_tables {
+        Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?
+    } else {
+        Tables::shared()
+    };
     for (index, mesh) in meshes.into_iter().enumerate() {
         let (control, requests) = bounded(CONTROL_REQUESTS_MAX);
         let shard = Shard::new(ShardParts {
@@ -148,15 +155,60 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
             listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
         // More shards than cores share them: pinning would stack several on one core and leave another idle.
         let core = if shards <= cores.len() { cores.get(index).copied() } else { None };
-        match spawn(shard, sockets, core, backend, clock) {
+        let table = tables.take();
+        match spawn(ShardSeed { shard, listeners: sockets, core, backend, clock, table }) {
             Ok(thread) => plane.shards.push(RunningShard { thread, control, bell }),
             Err(error) => {
                 plane.shutdown();
                 return Err(error);
             }
         }
+        tables.close_copies_of(index);
     }
     Ok(plane)
+}
+
+/// What shards with private descriptor tables need; empty for a shared table.
+struct Tables {
+    /// Of the shards not started yet, the last one first.
+    passages: Vec<Passage>,
+    /// The descriptors that belong to one shard alone, by shard.
+    own: Vec<Vec<RawFd>>,
+}
+
+impl Tables {
+    fn shared() -> Tables {
+        Tables { passages: Vec::new(), own: Vec::new() }
+    }
+
+    /// `listeners` give each shard their last socket in turn.
+    fn new(shards: usize, listeners: &[BoundListener]) -> std::io::Result<Tables> {
+        let mut passages = Passage::build(shards)?;
+        passages.reverse();
+        let own = (0..shards).map(|shard| {
+            let sockets = listeners
+                .iter()
+                .filter_map(|listener| listener.sockets.get(shards - 1 - shard))
+                .map(AsRawFd::as_raw_fd);
+            sockets.chain(passages.get(shards - 1 - shard).map(Passage::inbox)).collect()
+        });
+        let own = own.collect();
+        Ok(Tables { passages, own })
+    }
+
+    /// The table of the next shard: without the descriptors of those that come after it.
+    fn take(&mut self) -> Option<PrivateTable> {
+        let passage = self.passages.pop()?;
+        let next = self.own.len() - self.passages.len();
+        Some(PrivateTable { passage, foreign: self.own[next..].concat() })
+    }
+
+    /// A shard has its own copies now; this thread's are closed, so that a listener ends when its shard closes it.
+    fn close_copies_of(&self, shard: usize) {
+        if let Some(own) = self.own.get(shard) {
+            close_copies(own);
+        }
+    }
 }
 
 /// The backend to use: the configured one, or by what the kernel can do.

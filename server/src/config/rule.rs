@@ -69,6 +69,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("node.data_dir", Rule::Path),
     ("node.shards", Rule::Count(0, SHARDS_MAX as u64)),
     ("node.net_backend", Rule::Choice(NET_BACKENDS)),
+    ("node.private_fd_tables", Rule::Flag),
     ("node.shutdown_timeout", time(0, 60)),
     ("mesh.lane_capacity", Rule::PowerOfTwo(64, 65_536)),
     ("mesh.lane_backlog_max", Rule::Count(64, 1_048_576)),

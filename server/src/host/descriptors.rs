@@ -22,7 +22,7 @@ pub fn descriptors(config: &Config, shards: usize) -> Finding {
 /// # Errors
 /// [`HostError::Descriptors`].
 pub fn require_descriptors(config: &Config, shards: usize) -> Result<(), HostError> {
-    let (limit, needed) = (limit(), needed(config, shards));
+    let (limit, needed) = (limit(), reserved_descriptors(config, shards));
     if limit > needed {
         Ok(())
     } else {
@@ -36,18 +36,20 @@ fn limit() -> u64 {
 }
 
 /// What is needed before the first client.
-fn needed(config: &Config, shards: usize) -> u64 {
+pub fn reserved_descriptors(config: &Config, shards: usize) -> u64 {
     let listeners = config.listeners.tcp.values().filter(|listener| listener.enable).count() as u64;
     PROCESS_DESCRIPTORS + shards as u64 * (SHARD_DESCRIPTORS + listeners)
 }
 
 fn judge(config: &Config, shards: usize, limit: u64) -> Finding {
-    let needed = needed(config, shards);
+    let needed = reserved_descriptors(config, shards);
     if limit <= needed {
         let error = HostError::Descriptors { limit, shards, needed, remedy: REMEDY };
         return Finding::fail("descriptors", error.to_string());
     }
-    let room = limit - needed;
+    // With private tables every shard has the limit for itself, less what all tables hold copies of.
+    let tables = if config.node.private_fd_tables { shards as u64 } else { 1 };
+    let room = (limit - needed).saturating_mul(tables);
     let finite = config.listeners.tcp.iter().filter(|(_, listener)| listener.enable);
     let finite = finite.filter(|(_, listener)| listener.max_connections != Limit::INFINITY);
     let promised =

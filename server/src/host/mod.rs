@@ -10,7 +10,7 @@ mod locked_memory;
 mod ports;
 
 pub use data_dir::{data_dir, make_data_dir};
-pub use descriptors::{descriptors, require_descriptors};
+pub use descriptors::{descriptors, require_descriptors, reserved_descriptors};
 pub use finding::{Finding, Grade};
 pub use io_uring::{explain_refusal, io_uring};
 pub use kernel::kernel;

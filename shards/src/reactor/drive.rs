@@ -1,47 +1,57 @@
 //! The loop of a shard: events up, commands down, sleep.
 
+use super::passage::{Parcel, Passage};
 use super::{Network, SendOutcome, Token};
 use crate::clock::Clock;
-use crate::shard::{Command, Shard};
+use crate::shard::{Command, Handover, Shard};
+use ringmq_core::routing::ShardId;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
 
 /// Events handled in one pass before outboxes are written.
 const EVENTS_PER_PASS: usize = 1024;
 
-/// Runs the shard until it was shut down.
-pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock) {
+/// Runs the shard until it was shut down. `passage` carries sockets to shards with descriptor tables of their own.
+pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passage: Option<Passage>) {
+    let mut border = Border { passage, waiting: VecDeque::new() };
     while !shard.is_finished() {
         shard.begin_pass(clock.now());
         for _ in 0..EVENTS_PER_PASS {
             let Some(event) = net.poll_event() else { break };
             shard.handle_event(event);
-            carry_out(&mut shard, &mut net);
+            carry_out(&mut shard, &mut net, &mut border);
         }
         shard.handle_lanes();
         shard.handle_control();
         shard.handle_timers();
         shard.handle_streams();
-        carry_out(&mut shard, &mut net);
+        carry_out(&mut shard, &mut net, &mut border);
+        border.post_waiting(&mut shard);
         shard.flush_lanes();
-        flush(&mut shard, &mut net);
+        flush(&mut shard, &mut net, &mut border);
         shard.end_pass();
-        let busy = shard.is_busy() || net.has_more();
+        let busy = shard.is_busy() || net.has_more() || !border.waiting.is_empty();
         net.rest(&mut shard, &clock, busy).await;
     }
     shard.end();
 }
 
 /// Hands the shard's commands to the network.
-fn carry_out(shard: &mut Shard, net: &mut impl Network) {
+fn carry_out(shard: &mut Shard, net: &mut impl Network, border: &mut Border) {
     while let Some(command) = shard.poll_command() {
         match command {
-            Command::Adopt(token, socket) => net.adopt(token, socket),
+            Command::Adopt(token, parcel) => match border.open(parcel) {
+                Some(socket) => net.adopt(token, socket),
+                None => shard.handle_closed(token),
+            },
             Command::Settle(token) => net.settle(token),
             Command::Pause(token) => net.pause(token),
             Command::Resume(token) => net.resume(token),
             Command::ShutdownSend(token) => net.shutdown_send(token),
             Command::Close(token) => net.close(token),
             Command::HandOver(token, home, handover) => match net.release(token) {
-                Some(socket) => shard.hand_over(home, socket, *handover),
+                Some(socket) => border.hand_over(shard, home, socket, handover),
                 None => shard.abandon(*handover),
             },
             Command::StopAccepting => net.stop_accepting(),
@@ -49,12 +59,52 @@ fn carry_out(shard: &mut Shard, net: &mut impl Network) {
     }
 }
 
+/// Where sockets leave for other shards and come in.
+struct Border {
+    passage: Option<Passage>,
+    /// Connections whose home's inbox was full; tried again each pass. No more than are in their handshake.
+    waiting: VecDeque<(ShardId, OwnedFd, Box<Handover>)>,
+}
+
+impl Border {
+    fn hand_over(&mut self, shard: &mut Shard, home: ShardId, socket: OwnedFd, handover: Box<Handover>) {
+        let Some(passage) = &mut self.passage else {
+            return shard.hand_over(home, Parcel::Here(socket), *handover);
+        };
+        match passage.try_post(home, &socket) {
+            Ok(ticket) => shard.hand_over(home, Parcel::Posted(ticket), *handover),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.waiting.push_back((home, socket, handover));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be posted to its shard");
+                shard.abandon(*handover);
+            }
+        }
+    }
+
+    fn post_waiting(&mut self, shard: &mut Shard) {
+        for _ in 0..self.waiting.len() {
+            let Some((home, socket, handover)) = self.waiting.pop_front() else { return };
+            self.hand_over(shard, home, socket, handover);
+        }
+    }
+
+    fn open(&mut self, parcel: Parcel) -> Option<OwnedFd> {
+        match (parcel, &mut self.passage) {
+            (Parcel::Here(socket), _) => Some(socket),
+            (Parcel::Posted(ticket), Some(passage)) => passage.collect(ticket),
+            (Parcel::Posted(_), None) => None,
+        }
+    }
+}
+
 /// Writes every outbox that has something, once per pass. Writing can end connections, and what follows from that is
 /// written too.
-fn flush(shard: &mut Shard, net: &mut impl Network) {
+fn flush(shard: &mut Shard, net: &mut impl Network, border: &mut Border) {
     while let Some(token) = shard.poll_dirty() {
         send(shard, net, token);
-        carry_out(shard, net);
+        carry_out(shard, net, border);
     }
 }
 

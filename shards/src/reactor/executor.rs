@@ -2,13 +2,18 @@
 
 use super::drive::drive;
 use super::glommio_net::GlommioNet;
+use super::passage::Passage;
+use super::tables;
 use super::uring::UringNet;
 use crate::clock::Clock;
 use crate::config::NetBackend;
 use crate::plane::StartError;
 use crate::shard::Shard;
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
-use std::os::fd::OwnedFd;
+use crossbeam_channel::{Sender, bounded};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::thread::JoinHandle;
 
 /// Registered memory of an executor. Nothing of the network uses it; the default of 10 MiB would exceed a usual
 /// RLIMIT_MEMLOCK.
@@ -16,56 +21,102 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each ring of an executor.
 const RING_ENTRIES: usize = 128;
 
+/// What a shard's thread is made of.
+pub struct ShardSeed {
+    pub shard: Shard,
+    /// Its listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// The core it is pinned to.
+    pub core: Option<usize>,
+    pub backend: NetBackend,
+    pub clock: Clock,
+    /// With `node.private_fd_tables`.
+    pub table: Option<PrivateTable>,
+}
+
+/// A descriptor table of its own.
+pub struct PrivateTable {
+    /// How sockets cross.
+    pub passage: Passage,
+    /// Descriptors of other shards that this table shall not hold.
+    pub foreign: Vec<RawFd>,
+}
+
 /// The running thread of a shard.
 #[derive(Debug)]
 pub struct ShardThread {
-    handle: ExecutorJoinHandle<()>,
+    handle: JoinHandle<()>,
 }
 
 impl ShardThread {
     /// Waits until the shard ended.
     pub fn join(self) {
-        if let Err(error) = self.handle.join() {
-            tracing::error!(%error, "a shard ended with an error");
+        if self.handle.join().is_err() {
+            tracing::error!("a shard ended with a panic");
         }
     }
 }
 
-/// Starts the thread of a shard. `core` pins it.
+/// Starts the thread of a shard; returns when its rings are made.
 ///
 /// # Errors
-/// When the thread or its rings cannot be made.
-pub fn spawn(
-    mut shard: Shard,
-    listeners: Vec<OwnedFd>,
-    core: Option<usize>,
-    backend: NetBackend,
-    clock: Clock,
-) -> Result<ShardThread, StartError> {
-    let index = usize::from(shard.id().0);
+/// When the thread, its descriptor table or its rings cannot be made.
+pub fn spawn(mut seed: ShardSeed) -> Result<ShardThread, StartError> {
+    let index = usize::from(seed.shard.id().0);
     let fail = |reason: String| StartError::Shard { shard: index, reason };
-    let placement = core.map_or(Placement::Unbound, Placement::Fixed);
-    let doorbell = shard.doorbell().map_err(|error| fail(error.to_string()))?;
-    let handle = LocalExecutorBuilder::new(placement)
-        .name(&format!("shard-{index}"))
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_ENTRIES)
-        .spawn(move || async move {
-            let ended = if backend == NetBackend::Glommio {
+    let doorbell = seed.shard.doorbell().map_err(|error| fail(error.to_string()))?;
+    let (report, started) = bounded(1);
+    let handle = std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || run(seed, doorbell, &report))
+        .map_err(|error| fail(error.to_string()))?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(ShardThread { handle }),
+        Ok(Err(reason)) => Err(fail(reason)),
+        Err(_) => Err(fail("its thread ended".to_owned())),
+    }
+}
+
+/// The life of a shard's thread. Everything it opens belongs to its own table, if it has one.
+fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<Result<(), String>>) {
+    let ShardSeed { shard, listeners, core, backend, clock, table } = seed;
+    let separated = table.as_ref().map_or(Ok(()), |table| tables::separate(&table.foreign));
+    let executor = separated.map_err(|error| error.to_string()).and_then(|()| executor(core));
+    let passage = table.map(|table| table.passage);
+    let tell = |made: Result<(), io::Error>| {
+        // The other end waits for exactly this.
+        let _ = report.send(made.map_err(|error| error.to_string()));
+    };
+    match executor {
+        Err(reason) => {
+            let _ = report.send(Err(reason));
+        }
+        Ok(executor) => executor.run(async move {
+            if backend == NetBackend::Glommio {
                 match GlommioNet::new(listeners, doorbell) {
-                    Ok(net) => Ok(drive(shard, net, clock).await),
-                    Err(error) => Err(error),
+                    Ok(net) => {
+                        tell(Ok(()));
+                        drive(shard, net, clock, passage).await;
+                    }
+                    Err(error) => tell(Err(error)),
                 }
             } else {
                 match UringNet::new(listeners, doorbell, clock) {
-                    Ok(net) => Ok(drive(shard, net, clock).await),
-                    Err(error) => Err(error),
+                    Ok(net) => {
+                        tell(Ok(()));
+                        drive(shard, net, clock, passage).await;
+                    }
+                    Err(error) => tell(Err(error)),
                 }
-            };
-            if let Err(error) = ended {
-                tracing::error!(shard = index, %error, "a shard cannot wait on its listeners");
             }
-        })
-        .map_err(|error| fail(error.to_string()))?;
-    Ok(ShardThread { handle })
+        }),
+    }
+}
+
+fn executor(core: Option<usize>) -> Result<LocalExecutor, String> {
+    LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_ENTRIES)
+        .make()
+        .map_err(|error| error.to_string())
 }

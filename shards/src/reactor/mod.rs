@@ -9,12 +9,16 @@ mod executor;
 mod glommio_net;
 mod listen;
 mod nap;
+mod passage;
 mod spare;
+mod tables;
 mod uring;
 mod wake;
 
-pub use executor::{ShardThread, spawn};
+pub use executor::{PrivateTable, ShardSeed, ShardThread, spawn};
 pub use listen::{BoundListener, bind};
+pub use passage::{Parcel, Passage};
+pub use tables::close_copies;
 pub use uring::probe as probe_uring;
 
 use crate::clock::Clock;

@@ -6,7 +6,7 @@ use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::timers::TimerKey;
 use super::{Ending, Shard, cx};
-use crate::reactor::Token;
+use crate::reactor::{Parcel, Token};
 use ringmq_core::authentication::{AuthExchange, NoMethods};
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
 use ringmq_core::hash::hash_str;
@@ -27,12 +27,12 @@ impl Shard {
             self.tally.bump(Metric::ConnectionsRefused);
             return;
         }
-        let token = self.open_connection(listener as u16, socket, peer);
+        let token = self.open_connection(listener as u16, Parcel::Here(socket), peer);
         let at = self.now.after_ms(self.config.mqtt.idle_timeout.as_ms());
         self.connections[token as usize].timer = Some(self.wheel.schedule(at, TimerKey::Connection(token)));
     }
 
-    fn open_connection(&mut self, listener: u16, socket: OwnedFd, peer: SocketAddr) -> Token {
+    fn open_connection(&mut self, listener: u16, socket: Parcel, peer: SocketAddr) -> Token {
         let watermark = self.limits[usize::from(listener)].high_watermark;
         let token =
             self.connections.insert(Box::new(Connection::new(peer, listener, watermark, self.now))) as Token;
@@ -87,7 +87,7 @@ impl Shard {
     }
 
     /// The reactor let go of a socket; it travels to the client's home.
-    pub fn hand_over(&mut self, home: ShardId, socket: OwnedFd, mut handover: Handover) {
+    pub fn hand_over(&mut self, home: ShardId, socket: Parcel, mut handover: Handover) {
         handover.socket = Some(socket);
         self.mesh.stage(home, LaneMessage::Handover(Box::new(handover)));
     }

@@ -2,12 +2,12 @@
 
 use super::Shard;
 use super::retained::{RetainedPage, RetainedQuery};
+use crate::reactor::Parcel;
 use ringmq_core::codec::Connect;
 use ringmq_core::publication::Publication;
 use ringmq_core::routing::{InterestKey, ShardId};
 use ringmq_core::session::ShareTag;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A message on a lane.
@@ -93,7 +93,7 @@ pub struct Handover {
     /// Index of the listener that accepted it.
     pub listener: u16,
     /// The socket; put in when the reactor let go of it.
-    pub socket: Option<OwnedFd>,
+    pub socket: Option<Parcel>,
 }
 
 impl Shard {

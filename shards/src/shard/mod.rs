@@ -17,7 +17,7 @@ mod subscribe;
 mod timers;
 
 pub use connection::ConnectionLimits;
-pub use lanes::LaneMessage;
+pub use lanes::{Handover, LaneMessage};
 pub use outlets::Command;
 
 use crate::config::DataPlaneConfig;

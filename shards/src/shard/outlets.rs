@@ -3,10 +3,9 @@
 use super::connection::Stage;
 use super::lanes::{Handover, LaneMessage};
 use super::{Shard, cx};
-use crate::reactor::Token;
+use crate::reactor::{Parcel, Token};
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
 use super::timers::TimerKey;
 
@@ -14,7 +13,7 @@ use super::timers::TimerKey;
 #[derive(Debug)]
 pub enum Command {
     /// Receive from this socket under this token.
-    Adopt(Token, OwnedFd),
+    Adopt(Token, Parcel),
     /// The connection stays: receive ahead of need.
     Settle(Token),
     /// Stop receiving.

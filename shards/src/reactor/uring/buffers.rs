@@ -1,7 +1,7 @@
 //! The buffers of a ring: the kernel picks one when bytes have arrived, so that a connection that waits has none.
 
 use io_uring::types::BufRingEntry;
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -14,7 +14,6 @@ pub const BUFFER_BYTES: usize = 2048;
 const BUFFERS_FIRST: u16 = 64;
 /// Buffers a ring can grow to; a power of two. What arrives beyond waits in the sockets.
 const BUFFERS_MAX: u16 = 1024;
-const PAGE_BYTES: usize = 4096;
 
 /// Buffers shared with the kernel.
 ///
@@ -29,12 +28,15 @@ pub struct BufferRing {
 
 impl BufferRing {
     /// A ring with its first buffers.
-    pub fn new() -> BufferRing {
-        let entries = allocate(usize::from(BUFFERS_MAX) * size_of::<BufRingEntry>()).cast();
-        let memory = allocate(usize::from(BUFFERS_MAX) * BUFFER_BYTES);
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new() -> io::Result<BufferRing> {
+        let entries = map(usize::from(BUFFERS_MAX) * size_of::<BufRingEntry>())?.cast();
+        let memory = map(usize::from(BUFFERS_MAX) * BUFFER_BYTES)?;
         let mut ring = BufferRing { entries, memory, supplied: 0, tail: 0 };
         ring.supply(BUFFERS_FIRST);
-        ring
+        Ok(ring)
     }
 
     /// Where the ring lies.
@@ -95,11 +97,11 @@ impl BufferRing {
     }
 }
 
-/// Zeroed memory on page borders, as the kernel demands of the ring.
-fn allocate(bytes: usize) -> NonNull<u8> {
-    let Ok(layout) = Layout::from_size_align(bytes, PAGE_BYTES) else {
-        unreachable!("constants of this file")
+/// Zeroed memory on page borders, as the kernel demands of the ring. Pages are taken when they are first used.
+fn map(bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new private mapping where the kernel finds room touches nobody else's memory.
+    let mapped = unsafe {
+        mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?
     };
-    // SAFETY: the layout is not empty.
-    NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+    NonNull::new(mapped.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }

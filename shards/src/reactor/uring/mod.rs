@@ -65,7 +65,7 @@ pub struct UringNet {
 /// What it said.
 pub fn probe() -> io::Result<()> {
     let ring = Ring::new()?;
-    ring.register(&BufferRing::new())
+    ring.register(&BufferRing::new()?)
 }
 
 impl UringNet {
@@ -75,7 +75,7 @@ impl UringNet {
     /// What the kernel says when it makes the ring.
     pub fn new(listeners: Vec<OwnedFd>, doorbell: OwnedFd, clock: Clock) -> io::Result<UringNet> {
         let mut ring = Ring::new()?;
-        let buffers = BufferRing::new();
+        let buffers = BufferRing::new()?;
         ring.register(&buffers)?;
         let listeners = Listeners::new(&mut ring, listeners)?;
         ring.receive(doorbell.as_raw_fd(), true, Operation::Doorbell)?;
@@ -102,7 +102,9 @@ impl UringNet {
 
     /// Begins to watch a connection, in the way its flags say.
     fn watch(&mut self, token: Token, now: Timestamp) -> io::Result<()> {
-        let Some(slot) = self.slots.get_mut(token as usize).filter(|slot| slot.fd >= 0) else { return Ok(()) };
+        let Some(slot) = self.slots.get_mut(token as usize).filter(|slot| slot.fd >= 0) else {
+            return Ok(());
+        };
         if slot.watch != Watch::Idle || slot.has(PAUSED) {
             return Ok(());
         }

@@ -51,7 +51,9 @@ impl Ring {
     /// EINVAL before Linux 5.19.
     pub fn register(&self, buffers: &BufferRing) -> io::Result<()> {
         // SAFETY: ring and buffers are never freed, see `BufferRing`.
-        unsafe { self.ring.submitter().register_buf_ring_with_flags(buffers.address(), buffers.entries(), GROUP, 0) }
+        unsafe {
+            self.ring.submitter().register_buf_ring_with_flags(buffers.address(), buffers.entries(), GROUP, 0)
+        }
     }
 
     /// Receives once, or until cancelled, into registered buffers.
@@ -153,7 +155,12 @@ impl Ring {
         match entered {
             Ok(_) => Ok(()),
             // Out of time, a signal, or completions to be read first.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)
+                ) =>
+            {
                 Ok(())
             }
             Err(error) => Err(error),
