@@ -107,6 +107,8 @@ apply() {
             left=$((left + 1))
             printf 'fail  %s: stays %s; not writable here, run this in the host'\''s own namespaces\n' \
                 "$(name_of "$path")" "$(read_knob "$path")"
+            # A limit above this ceiling would keep the user from logging in and the service from starting.
+            [[ $path != /proc/sys/fs/nr_open ]] || NOFILE=$(smaller "$NOFILE" "$(read_knob "$path")")
         fi
     done
     for path in "${FILES[@]}"; do

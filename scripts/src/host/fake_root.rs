@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -262,6 +262,24 @@ pub fn smaller_apply() -> Result<()> {
         let found = root.read(file)?;
         ensure!(found == value, "{file}: {found}, not {value}");
     }
+    root.tune(&["revert"])?.expect(0)?;
+    root.expect_same(&before, "after revert")
+}
+
+/// A ceiling of descriptors that the kernel keeps: the rest is applied, and no limit exceeds it.
+pub fn unwritable() -> Result<()> {
+    let root = FakeRoot::new("unwritable")?;
+    let ceiling = root.path.join("proc/sys/fs/nr_open");
+    fs::remove_file(&ceiling).with_context(|| format!("removing {}", ceiling.display()))?;
+    // A number below 64 that not even root may write.
+    symlink("/proc/sys/kernel/cap_last_cap", &ceiling).context("linking a value that cannot be written")?;
+    let before = root.snapshot()?;
+    let apply = root.tune(&["apply", "--connections", "1M"])?.expect(1)?;
+    ensure!(apply.lines("fail  fs.nr_open: stays ").count() == 1, "{}", apply.stdout);
+    ensure!(apply.lines("1 values not applied").count() == 1, "{}", apply.stdout);
+    let kept = root.read("proc/sys/fs/nr_open")?;
+    ensure!(root.read(WRITTEN[2])?.contains(&format!("LimitNOFILE={kept} ")), "the limit exceeds {kept}");
+    ensure!(root.read("proc/sys/net/core/somaxconn")? == "65535", "the rest was not applied");
     root.tune(&["revert"])?.expect(0)?;
     root.expect_same(&before, "after revert")
 }

@@ -27,13 +27,14 @@ const RUN_LIMIT: Duration = Duration::from_secs(120);
 /// A named check.
 type Case = (&'static str, fn() -> Result<()>);
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     ("shellcheck finds nothing", shellcheck),
     ("a wrong command line ends with 2 and says what is wrong", fake_root::refusals),
     ("check names what is missing and changes nothing", fake_root::check_and_print_change_nothing),
     ("apply makes check pass, twice is once, revert restores", fake_root::round_trip),
     ("a file that was there comes back with its mode", fake_root::own_file_returns),
     ("a smaller apply takes back what it does not ask for", fake_root::smaller_apply),
+    ("a value that cannot be written is told, and no limit exceeds it", fake_root::unwritable),
     ("interrupts go onto shard cores or away from them", fake_root::interrupts),
     ("in a network namespace the kernel takes the values and gets them back", namespace::round_trip),
     ("a broker serves under the seccomp profile, and more is refused", profile::broker_serves),
