@@ -19,6 +19,7 @@ pub const GLOMMIO_FILES: &[Exception] =
 /// The only files that may contain `unsafe`.
 pub const UNSAFE_FILES: &[Exception] = &[
     ("benches/src/net/syscalls.rs", "the system calls that no crate wraps"),
+    ("benches/src/observe/cpu_clock.rs", "the CPU clock of the broker's process, read through libc"),
     ("shards/src/affinity.rs", "the affinity mask, read through libc"),
     ("shards/src/mesh/ring.rs", "the slots that a lane's two ends share"),
     ("shards/src/probe.rs", "one raw io_uring_setup, to learn whether it is allowed"),
@@ -27,6 +28,12 @@ pub const UNSAFE_FILES: &[Exception] = &[
         "shards/src/reactor/glommio_net.rs",
         "descriptors that change hands between the reactor and its library",
     ),
+    ("shards/src/reactor/tables.rs", "unshare and the descriptors of other tables, which are only numbers"),
+    ("shards/src/reactor/uring/buffers.rs", "memory that the kernel fills"),
+    ("shards/src/reactor/uring/listeners.rs", "descriptors that completions bring"),
+    ("shards/src/reactor/uring/mod.rs", "descriptors that change hands between the slots and the kernel"),
+    ("shards/src/reactor/uring/ring.rs", "operations whose memory the kernel uses until they complete"),
+    ("shards/src/reactor/uring/sends.rs", "bytes that the kernel reads until their send completes"),
     ("shards/src/reactor/wake.rs", "wakers that are a number, so that waking allocates nothing"),
 ];
 
