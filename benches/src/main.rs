@@ -8,25 +8,29 @@ mod clock;
 mod conn;
 mod load;
 mod net;
-mod pairs;
+mod observe;
 mod phase;
-mod proc_stat;
 mod report;
+mod scenarios;
 
 use anyhow::{Context, Result};
 use args::{Arguments, Command};
 use clap::Parser;
+use observe::proc_stat;
 use report::Report;
+use scenarios::traffic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (outcome, json) = match &arguments.command {
         Command::Conn(conn) => (run(|| conn::run(conn)), conn.target.json),
-        Command::Pairs(pairs) => (run(|| pairs::run("pairs", &pairs.to_plan())), pairs.traffic.target.json),
+        Command::Pairs(pairs) => (run(|| traffic::run("pairs", &pairs.to_plan())), pairs.traffic.target.json),
         Command::Fanout(fanout) => {
-            (run(|| pairs::run("fanout", &fanout.to_plan())), fanout.traffic.target.json)
+            (run(|| traffic::run("fanout", &fanout.to_plan())), fanout.traffic.target.json)
         }
+        Command::Fanin(fanin) => (run(|| traffic::run("fanin", &fanin.to_plan())), fanin.traffic.target.json),
+        Command::Wild(wild) => (run(|| traffic::run("wild", &wild.to_plan()?)), wild.traffic.target.json),
     };
     match outcome.and_then(|report| report.print(json).map(|()| report)) {
         Ok(report) if report.is_passed() => ExitCode::SUCCESS,

@@ -1,5 +1,7 @@
-//! What a run has found, as a table for people or one JSON object for programs. Both hold the same values.
+//! What a run has found, as a table for people or one JSON object for programs. Both hold the same values, except that
+//! series, curves and facts about the host are for programs only.
 
+use crate::observe::host;
 use anyhow::Result;
 use serde_json::{Map, Value};
 use std::io::{Write, stdout};
@@ -16,6 +18,8 @@ struct Row {
     /// Name with its unit last, the key in JSON.
     key: &'static str,
     value: Value,
+    /// Left out of the table.
+    is_detail: bool,
 }
 
 impl Report {
@@ -28,7 +32,12 @@ impl Report {
 
     /// Adds a value. Its unit is the last word of the key.
     pub fn add(&mut self, key: &'static str, value: impl Into<Value>) {
-        self.rows.push(Row { key, value: value.into() });
+        self.rows.push(Row { key, value: value.into(), is_detail: false });
+    }
+
+    /// Adds a value that is too long for a table.
+    pub fn add_detail(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.rows.push(Row { key, value: value.into(), is_detail: true });
     }
 
     /// Adds a number with at most three digits behind the point.
@@ -66,15 +75,18 @@ impl Report {
     fn to_json(&self) -> String {
         let mut object: Map<String, Value> =
             self.rows.iter().map(|row| (row.key.to_owned(), row.value.clone())).collect();
+        object.insert("command_line".to_owned(), host::command_line().into());
+        object.insert("host".to_owned(), host::facts());
         object.insert("passed".to_owned(), self.is_passed().into());
         object.insert("failures".to_owned(), self.failures.clone().into());
         format!("{}\n", Value::Object(object))
     }
 
     fn to_table(&self) -> String {
-        let width = self.rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
+        let rows = || self.rows.iter().filter(|row| !row.is_detail);
+        let width = rows().map(|row| row.key.len()).max().unwrap_or(0);
         let mut table = String::new();
-        for row in &self.rows {
+        for row in rows() {
             let value = match &row.value {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => grouped(&number.to_string()),
@@ -112,13 +124,19 @@ mod tests {
         let mut report = Report::new("pairs");
         report.add("deliveries_per_s", 1_234_567);
         report.add_rounded("latency_p50_us", 12.345_67);
+        report.add_detail("series", Value::Array(Vec::new()));
         assert!(report.is_passed());
         assert!(report.to_table().contains("deliveries per s       1,234,567\n"), "{}", report.to_table());
-        assert!(report.to_table().ends_with("passed\n"));
+        assert!(report.to_table().ends_with("passed\n") && !report.to_table().contains("series"));
         report.fail_on(0, "lost");
         report.fail_on(2, "lost");
         let json: Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["latency_p50_us"], 12.346);
+        assert!(
+            json["series"].is_array()
+                && json["host"]["kernel"].is_string()
+                && json["command_line"].is_string()
+        );
         assert_eq!((json["passed"].as_bool(), json["failures"][0].as_str()), (Some(false), Some("2 lost")));
     }
 

@@ -7,14 +7,14 @@ mod traffic;
 use clap::{Parser, Subcommand};
 pub use connections::ConnArguments;
 pub use target::TargetArguments;
-pub use traffic::{FanoutArguments, PairsArguments};
+pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments};
 
 /// A load generator for any MQTT broker that verifies what it measures.
 ///
 /// Exit code 0: measured and verified; 1: a message was lost, duplicated or out of order, or a connection failed;
 /// 2: the run could not be made.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub struct Arguments {
     /// The scenario.
     #[command(subcommand)]
@@ -26,8 +26,12 @@ pub struct Arguments {
 pub enum Command {
     /// Open many connections, hold them, close them.
     Conn(ConnArguments),
-    /// Publisher i to subscriber i, closed loop with a window.
+    /// Publisher i to subscriber i.
     Pairs(PairsArguments),
-    /// One publisher to many subscribers, closed loop with a window.
+    /// Few publishers to many subscribers.
     Fanout(FanoutArguments),
+    /// Many publishers to few subscribers, plain or as one shared subscription.
+    Fanin(FaninArguments),
+    /// Many filters, exact, with + and with #, of which few match.
+    Wild(WildArguments),
 }

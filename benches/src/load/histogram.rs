@@ -1,103 +1,90 @@
-//! Latencies in logarithmic buckets of fixed number: constant memory, 3 % resolution, no allocation per record.
+//! Latencies, counted in constant memory without allocation per record, and what is read from them. It knows no clock.
 
-/// Each power of two is cut into this many buckets, as a power of two.
-const SUB_BITS: u32 = 5;
-const SUB_BUCKETS: usize = 1 << SUB_BITS;
-/// Values up to 2^44 ns, nearly five hours; anything longer is counted in the last bucket.
-const VALUE_BITS: u32 = 44;
-const BUCKETS: usize = (VALUE_BITS - SUB_BITS + 1) as usize * SUB_BUCKETS;
+use crate::report::Report;
+use anyhow::Result;
+use serde_json::{Value, json};
 
-/// A histogram of nanoseconds. A quantile is the upper end of its bucket, so it is never too small and at most 1/32 too
-/// large; the maximum is exact.
+/// Longer values, of nearly five hours, are counted as this one.
+const VALUE_NS_MAX: u64 = 1 << 44;
+/// Two digits are a resolution of 1 %, and the buckets of one run lie in a few cache lines.
+const DIGITS: u8 = 2;
+
+/// A histogram of nanoseconds.
 #[derive(Debug, Clone)]
 pub struct Histogram {
-    counts: Box<[u64; BUCKETS]>,
-    total: u64,
+    counts: hdrhistogram::Histogram<u64>,
     max_ns: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { counts: Box::new([0; BUCKETS]), total: 0, max_ns: 0 }
+        let counts = hdrhistogram::Histogram::new_with_bounds(1, VALUE_NS_MAX, DIGITS);
+        Histogram { counts: counts.expect("the bounds are constants that the crate accepts"), max_ns: 0 }
     }
 }
 
 impl Histogram {
     /// Counts one value.
     pub fn record(&mut self, value_ns: u64) {
-        self.counts[bucket_of(value_ns)] += 1;
-        self.total += 1;
+        self.counts.saturating_record(value_ns);
         self.max_ns = self.max_ns.max(value_ns);
     }
 
     /// Adds all that `other` has counted.
-    pub fn merge(&mut self, other: &Histogram) {
-        for (mine, theirs) in self.counts.iter_mut().zip(other.counts.iter()) {
-            *mine += theirs;
-        }
-        self.total += other.total;
+    ///
+    /// # Errors
+    /// None in practice: both have the same bounds.
+    pub fn merge(&mut self, other: &Histogram) -> Result<()> {
+        self.counts.add(&other.counts)?;
         self.max_ns = self.max_ns.max(other.max_ns);
+        Ok(())
     }
 
-    /// The value below or at which the part `quantile` (0 to 1) of all values lies; 0 if there are none.
+    /// The value below or at which the part `quantile` (0 to 1) of all values lies, at most 1 % too large; 0 if there are
+    /// none.
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
-        let rank = ((self.total as f64 * quantile).ceil() as u64).clamp(1, self.total.max(1));
-        let mut seen = 0;
-        for (bucket, count) in self.counts.iter().enumerate() {
-            seen += count;
-            if seen >= rank {
-                return bucket_end(bucket).min(self.max_ns);
-            }
+        if self.counts.is_empty() {
+            return 0;
         }
-        self.max_ns
+        self.counts.value_at_quantile(quantile).min(self.max_ns)
     }
 
-    /// The largest value counted.
-    pub fn max_ns(&self) -> u64 {
-        self.max_ns
+    /// Adds percentiles and the curve of the distribution.
+    pub fn add_to(&self, report: &mut Report) {
+        let us = |ns: u64| ns as f64 / 1e3;
+        for (key, quantile) in [
+            ("latency_p50_us", 0.5),
+            ("latency_p90_us", 0.9),
+            ("latency_p99_us", 0.99),
+            ("latency_p999_us", 0.999),
+            ("latency_p9999_us", 0.9999),
+        ] {
+            report.add_rounded(key, us(self.quantile_ns(quantile)));
+        }
+        report.add_rounded("latency_max_us", us(self.max_ns));
+        report.add_detail("latency_cdf", self.to_curve());
     }
-}
 
-/// Values below 32 have a bucket each; above, the bucket is the power of two and the five bits after the leading one.
-fn bucket_of(value: u64) -> usize {
-    if value < SUB_BUCKETS as u64 {
-        return value as usize;
+    /// Pairs of quantile and microseconds: every hundredth, and in the last hundredth ten points for each further nine.
+    fn to_curve(&self) -> Value {
+        let hundredths = (0..99).map(|step| f64::from(step) / 100.0);
+        let nines = (2..6).flat_map(|nines| {
+            let left = 0.1_f64.powi(nines);
+            (0..9).map(move |step| 1.0 - left + left * 0.1 * f64::from(step))
+        });
+        let point = |quantile: f64| {
+            json!([
+                (quantile * 1e7).round() / 1e7,
+                (self.quantile_ns(quantile) as f64 / 10.0).round() / 100.0
+            ])
+        };
+        hundredths.chain(nines).chain([1.0]).map(point).collect()
     }
-    let shift = value.ilog2() - SUB_BITS;
-    let sub = (value >> shift) as usize - SUB_BUCKETS;
-    ((shift as usize + 1) * SUB_BUCKETS + sub).min(BUCKETS - 1)
-}
-
-/// The largest value of a bucket.
-fn bucket_end(bucket: usize) -> u64 {
-    let (group, sub) = (bucket / SUB_BUCKETS, bucket % SUB_BUCKETS);
-    if group == 0 {
-        return sub as u64;
-    }
-    let shift = group - 1;
-    (((SUB_BUCKETS + sub) as u64 + 1) << shift) - 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_value_lies_in_a_bucket_that_ends_at_most_a_32nd_above_it() {
-        for bits in 0..VALUE_BITS {
-            for value in [1u64 << bits, (1 << bits) + (1 << bits) / 3, (2 << bits) - 1] {
-                let end = bucket_end(bucket_of(value));
-                assert!(end >= value && end - value <= value / 32, "{value} ends at {end}");
-            }
-        }
-    }
-
-    #[test]
-    fn buckets_follow_each_other_without_gap() {
-        for bucket in 0..BUCKETS - 1 {
-            assert_eq!(bucket_of(bucket_end(bucket) + 1), bucket + 1);
-        }
-    }
 
     #[test]
     fn quantiles_of_a_known_set() {
@@ -106,16 +93,17 @@ mod tests {
         (1..=1000).for_each(|value| histogram.record(value * 1000));
         for (quantile, exact) in [(0.5, 500_000), (0.99, 990_000), (1.0, 1_000_000)] {
             let value = histogram.quantile_ns(quantile);
-            assert!(value >= exact && value <= exact + exact / 32, "{quantile}: {value}");
+            assert!(value >= exact && value <= exact + exact / 100, "{quantile}: {value}");
         }
-        assert_eq!(histogram.max_ns(), 1_000_000);
+        assert_eq!(histogram.max_ns, 1_000_000);
     }
 
     #[test]
-    fn values_beyond_the_range_count_in_the_last_bucket_and_as_maximum() {
+    fn values_beyond_the_range_count_as_the_longest_and_keep_the_maximum() {
         let mut histogram = Histogram::default();
         histogram.record(u64::MAX);
-        assert_eq!((histogram.total, histogram.max_ns()), (1, u64::MAX));
+        assert_eq!((histogram.counts.len(), histogram.max_ns), (1, u64::MAX));
+        assert!(histogram.quantile_ns(0.5) >= VALUE_NS_MAX);
     }
 
     #[test]
@@ -123,7 +111,17 @@ mod tests {
         let (mut left, mut right) = (Histogram::default(), Histogram::default());
         left.record(10);
         right.record(20);
-        left.merge(&right);
-        assert_eq!((left.total, left.quantile_ns(0.5), left.quantile_ns(1.0)), (2, 10, 20));
+        left.merge(&right).unwrap();
+        assert_eq!((left.counts.len(), left.quantile_ns(0.5), left.quantile_ns(1.0)), (2, 10, 20));
+    }
+
+    #[test]
+    fn the_curve_rises_from_0_to_1_in_at_most_200_points() {
+        let mut histogram = Histogram::default();
+        (1..=100_000).for_each(|value| histogram.record(value));
+        let curve = histogram.to_curve();
+        let points: Vec<(f64, f64)> = serde_json::from_value(curve).unwrap();
+        assert!(points.len() <= 200 && points[0].0 == 0.0 && points[points.len() - 1].0 == 1.0);
+        assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{points:?}");
     }
 }

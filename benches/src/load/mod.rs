@@ -1,7 +1,9 @@
 //! Messages that verify themselves: what is sent, what must arrive, and how long it took.
 
+pub mod group_sequence;
 pub mod histogram;
 pub mod payload;
+pub mod schedule;
 pub mod sequence;
 pub mod traffic;
 pub mod window;

@@ -12,26 +12,29 @@ const PACKET_IDS: u64 = 65_535;
 /// which are in flight, are never reused early.
 #[derive(Debug)]
 pub struct Window {
-    slots: Box<[Slot]>,
+    /// A ring whose length is a power of two; it grows with the messages on their way, so that a window which is never
+    /// filled costs nothing.
+    slots: Vec<Slot>,
     oldest: u64,
     next: u64,
     limit: u64,
-    subscribers: u32,
-    acknowledged: bool,
+    /// What is awaited for a message that was just published.
+    fresh: Slot,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    undelivered: u32,
-    unacknowledged: bool,
-}
+/// What is awaited for one message: [`UNACKNOWLEDGED`] and, below it, how many deliveries. 0 is settled.
+type Slot = u32;
+
+const UNACKNOWLEDGED: Slot = 1 << 31;
+/// Slots of a new window.
+const SLOTS_FIRST: usize = 4;
 
 impl Window {
     /// A window of `limit` messages (1 to 65,535) to `subscribers` subscribers, `acknowledged` by the broker or not.
     pub fn new(limit: u32, subscribers: u32, acknowledged: bool) -> Window {
         let limit = limit.clamp(1, PACKET_IDS as u32);
-        let slots = vec![Slot::default(); limit.next_power_of_two() as usize].into_boxed_slice();
-        Window { slots, oldest: 0, next: 0, limit: u64::from(limit), subscribers, acknowledged }
+        let fresh = if acknowledged { UNACKNOWLEDGED } else { 0 } | subscribers;
+        Window { slots: vec![0; SLOTS_FIRST], oldest: 0, next: 0, limit: u64::from(limit), fresh }
     }
 
     /// Makes the window smaller, because the broker's Receive Maximum is.
@@ -53,7 +56,7 @@ impl Window {
     pub fn unacknowledged(&self) -> u64 {
         let mask = self.slots.len() - 1;
         let on_way = (self.oldest..self.next).map(|number| self.slots[number as usize & mask]);
-        on_way.filter(|slot| slot.unacknowledged).count() as u64
+        on_way.filter(|slot| slot & UNACKNOWLEDGED != 0).count() as u64
     }
 
     /// How many messages were published, which is also the next sequence number.
@@ -70,7 +73,10 @@ impl Window {
     pub fn push(&mut self) -> u64 {
         debug_assert!(self.is_open());
         let number = self.next;
-        *self.slot(number) = Slot { undelivered: self.subscribers, unacknowledged: self.acknowledged };
+        if number - self.oldest == self.slots.len() as u64 {
+            self.grow();
+        }
+        *self.slot(number) = self.fresh;
         self.next += 1;
         number
     }
@@ -81,16 +87,20 @@ impl Window {
             return;
         }
         let slot = self.slot(number);
-        slot.undelivered = slot.undelivered.saturating_sub(1);
-        self.advance();
+        if *slot & !UNACKNOWLEDGED != 0 {
+            *slot -= 1;
+            self.advance();
+        }
     }
 
     /// The broker has taken over this message. `false` for a packet identifier that is not on its way.
     pub fn handle_acknowledgement(&mut self, packet_id: PacketId) -> bool {
         let Some(number) = self.number_of(packet_id) else { return false };
-        let was_open = std::mem::take(&mut self.slot(number).unacknowledged);
+        let slot = self.slot(number);
+        let was_awaited = *slot & UNACKNOWLEDGED != 0;
+        *slot &= !UNACKNOWLEDGED;
         self.advance();
-        was_open
+        was_awaited
     }
 
     /// Regards everything on its way as settled, so that a loss does not stop the run.
@@ -101,13 +111,18 @@ impl Window {
     }
 
     fn advance(&mut self) {
-        while self.oldest < self.next {
-            let slot = *self.slot(self.oldest);
-            if slot.undelivered > 0 || slot.unacknowledged {
-                return;
-            }
+        while self.oldest < self.next && *self.slot(self.oldest) == 0 {
             self.oldest += 1;
         }
+    }
+
+    fn grow(&mut self) {
+        let mut slots = vec![0; self.slots.len() * 2];
+        let (mask_before, mask) = (self.slots.len() - 1, slots.len() - 1);
+        for number in self.oldest..self.next {
+            slots[number as usize & mask] = self.slots[number as usize & mask_before];
+        }
+        self.slots = slots;
     }
 
     fn holds(&self, number: u64) -> bool {
@@ -116,7 +131,9 @@ impl Window {
 
     fn number_of(&self, packet_id: PacketId) -> Option<u64> {
         let position = u64::from(packet_id.as_u16()) - 1;
-        let ahead = (position + PACKET_IDS - self.oldest % PACKET_IDS) % PACKET_IDS;
+        let oldest_position = self.oldest % PACKET_IDS;
+        let wrap = if position < oldest_position { PACKET_IDS } else { 0 };
+        let ahead = position + wrap - oldest_position;
         Some(self.oldest + ahead).filter(|&number| self.holds(number))
     }
 
@@ -193,6 +210,27 @@ mod tests {
         window.push();
         window.handle_delivery(0);
         assert!(!window.is_empty());
+    }
+
+    #[test]
+    fn the_ring_grows_while_messages_are_on_their_way() {
+        let mut window = Window::new(100, 1, true);
+        (0..3).for_each(|_| {
+            window.push();
+        });
+        (0..2).for_each(|number| {
+            window.handle_delivery(number);
+            assert!(window.handle_acknowledgement(id(number)));
+        });
+        while window.is_open() {
+            window.push();
+        }
+        assert_eq!((window.published(), window.unacknowledged()), (102, 100));
+        for number in 2..102 {
+            window.handle_delivery(number);
+            assert!(!window.is_empty() && window.handle_acknowledgement(id(number)));
+        }
+        assert!(window.is_empty());
     }
 
     #[test]

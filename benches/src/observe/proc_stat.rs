@@ -1,6 +1,7 @@
 //! What the kernel says about the broker's process in `/proc/PID`. It only reads; the broker is never signalled.
 
 use crate::net::syscalls;
+use crate::observe::{cpu_clock, host};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 /// An observed process.
 #[derive(Debug, Clone)]
 pub struct ProcStat {
+    pid: u32,
     directory: PathBuf,
     tick_us: u64,
 }
@@ -28,16 +30,20 @@ impl ProcStat {
     /// When it cannot be read, most likely because there is no such process.
     pub fn open(pid: u32) -> Result<ProcStat> {
         let tick_us = 1_000_000 / syscalls::clock_ticks_per_s();
-        let stat = ProcStat { directory: PathBuf::from(format!("/proc/{pid}")), tick_us };
+        let stat = ProcStat { pid, directory: PathBuf::from(format!("/proc/{pid}")), tick_us };
         stat.cpu_us().with_context(|| format!("--pid {pid}"))?;
         Ok(stat)
     }
 
-    /// CPU time used so far, user and system, in microseconds; the kernel tells it in ticks of 10 ms.
+    /// CPU time used so far, user and system, in microseconds. Where the process's CPU clock cannot be read, the kernel tells
+    /// it in ticks of 10 ms.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn cpu_us(&self) -> Result<u64> {
+        if let Some(cpu_ns) = cpu_clock::process_cpu_ns(self.pid) {
+            return Ok(cpu_ns / 1_000);
+        }
         let stat = self.read("stat")?;
         let ticks = cpu_ticks(&stat).context("unexpected content of /proc/PID/stat")?;
         Ok(ticks * self.tick_us)
@@ -59,6 +65,15 @@ impl ProcStat {
     pub fn memory(&self) -> Result<Memory> {
         let pss_bytes = self.read("smaps_rollup").ok().and_then(|text| kib_field(&text, "Pss:")).unwrap_or(0);
         Ok(Memory { rss_bytes: self.rss_bytes()?, pss_bytes })
+    }
+
+    /// How the process was started.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn command_line(&self) -> Result<String> {
+        let text = self.read("cmdline")?;
+        Ok(host::join_words(text.split_terminator('\0').map(str::to_owned)))
     }
 
     fn read(&self, file: &str) -> Result<String> {

@@ -2,76 +2,32 @@
 //!
 //! A driver of the [`Engine`](crate::net::engine::Engine); it never touches a socket and never decides when a phase begins.
 
-use crate::args::TargetArguments;
-use crate::load::histogram::Histogram;
+mod flow;
+pub mod outcome;
+pub mod plan;
+pub mod subscribing;
+
 use crate::load::payload::{self, Stamp};
-use crate::load::sequence::{Findings, Sequence};
-use crate::load::window::Window;
+use crate::load::schedule::Schedule;
 use crate::net::client::{Clients, Greeting};
 use crate::net::engine::Driver;
-use crate::net::wire::{self, PublishTemplate};
+use crate::net::wire;
 use crate::phase::{Phase, Shared};
+use crate::scenarios::stage::Actor;
 use anyhow::{Context, Result, bail, ensure};
-use ringmq_core::codec::{Ack, AckKind, Connack, Packet, ProtocolVersion, Publish, QoS};
+use flow::Flow;
+use outcome::Outcome;
+use plan::Plan;
+use ringmq_core::codec::{Ack, AckKind, Connack, Packet, ProtocolVersion, Publish, QoS, Suback};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use subscribing::{Gate, Subscribing};
 
 /// A publisher whose socket takes no more than this waits, whatever its window says.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
 /// At QoS 0, a full window that did not move for this long is regarded as lost.
 const STALL_NS: u64 = 1_000_000_000;
-
-/// What a run with messages shall do; the fields are those of [`TrafficArguments`](crate::args::TrafficArguments).
-#[derive(Debug, Clone)]
-pub struct Plan {
-    pub target: TargetArguments,
-    pub publishers: u32,
-    pub subscribers: u32,
-    pub qos: QoS,
-    pub measured: Duration,
-    pub warmup: Duration,
-    pub payload_bytes: usize,
-    pub window_messages: u32,
-    pub pause: Duration,
-    pub allow_loss: bool,
-}
-
-impl Plan {
-    /// Publisher i and subscriber j belong together when both have the same group, the remainder by the smaller side's
-    /// size: pairs when both are equal, fan-out and fan-in otherwise.
-    fn groups(&self) -> u32 {
-        self.publishers.min(self.subscribers)
-    }
-
-    /// The members of one side that `worker` drives: those of every group that falls to it.
-    fn members(&self, count: u32, worker: u16) -> impl Iterator<Item = u32> + use<> {
-        let (groups, workers) = (self.groups(), u32::from(self.target.threads));
-        (0..count).filter(move |member| member % groups % workers == u32::from(worker))
-    }
-
-    fn topic(&self, publisher: u32) -> String {
-        format!("{}/{publisher}", self.target.prefix)
-    }
-}
-
-/// What one worker found.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Latencies of the messages delivered while measuring.
-    pub latency: Histogram,
-    /// Lost, duplicated, out of order.
-    pub findings: Findings,
-    /// Messages that arrived damaged, at the wrong subscriber or with the wrong quality of service.
-    pub damaged: u64,
-    /// Messages the broker refused by the reason code of its acknowledgement.
-    pub refused: u64,
-    /// Acknowledgements of nothing.
-    pub acks_unexpected: u64,
-    /// QoS 2 deliveries whose PUBREL did not come, and publications whose acknowledgement did not.
-    pub handshakes_open: u64,
-    /// Windows regarded as lost because nothing moved.
-    pub stalls: u64,
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Role {
@@ -79,32 +35,26 @@ enum Role {
     Publisher { flow: u32 },
 }
 
-/// The messages of one publisher.
-#[derive(Debug)]
-struct Flow {
-    publisher: u32,
-    client: u32,
-    template: PublishTemplate,
-    window: Window,
-    /// One for each subscriber of the group, in their order.
-    sequences: Vec<Sequence>,
-    queued: bool,
-    oldest_before: u64,
-}
-
 /// The clients of one worker.
 #[derive(Debug)]
 pub struct Traffic<'a> {
     plan: &'a Plan,
     shared: &'a Shared,
+    gate: Arc<Gate>,
     worker: u16,
     version: ProtocolVersion,
     roles: Vec<Role>,
+    /// How far each subscriber is, which is client of the same number; empty until the gate is open.
+    subscribing: Vec<Subscribing>,
+    is_subscribing: bool,
     flows: Vec<Flow>,
     /// The flow of each publisher of the run, `u32::MAX` for those of other workers.
     flow_of: Vec<u32>,
     /// Flows whose window may be open.
     queue: Vec<u32>,
+    /// The open loop, once it has begun, and how many messages were due when last looked at.
+    schedule: Option<Schedule>,
+    due: u64,
     filling: Vec<u8>,
     phase: Phase,
     stalls_checked_ns: u64,
@@ -119,37 +69,31 @@ impl<'a> Traffic<'a> {
     ///
     /// # Errors
     /// When the messages cannot be encoded.
-    pub fn new(plan: &'a Plan, shared: &'a Shared, worker: u16) -> Result<Traffic<'a>> {
-        let version = plan.target.version();
+    pub fn new(plan: &'a Plan, gate: Arc<Gate>, shared: &'a Shared, worker: u16) -> Result<Traffic<'a>> {
+        let subscribing: Vec<Subscribing> =
+            plan.members(plan.subscribers, worker).map(Subscribing::new).collect();
         let mut roles: Vec<Role> =
             plan.members(plan.subscribers, worker).map(|number| Role::Subscriber { number }).collect();
         let (mut flows, mut flow_of) = (Vec::new(), vec![u32::MAX; plan.publishers as usize]);
         for publisher in plan.members(plan.publishers, worker) {
-            let group = publisher % plan.groups();
-            let subscribers = (0..plan.subscribers).filter(|number| number % plan.groups() == group).count();
-            let topic = plan.topic(publisher);
-            let template = PublishTemplate::new(version, &topic, plan.qos, plan.payload_bytes)?;
             flow_of[publisher as usize] = flows.len() as u32;
-            flows.push(Flow {
-                publisher,
-                client: roles.len() as u32,
-                template,
-                window: Window::new(plan.window_messages, subscribers as u32, plan.qos != QoS::AtMostOnce),
-                sequences: (0..subscribers).map(|_| Sequence::default()).collect(),
-                queued: false,
-                oldest_before: 0,
-            });
+            flows.push(Flow::new(plan, publisher, roles.len() as u32)?);
             roles.push(Role::Publisher { flow: flows.len() as u32 - 1 });
         }
         Ok(Traffic {
             plan,
             shared,
+            gate,
             worker,
-            version,
+            version: plan.target.version(),
             roles,
+            subscribing,
+            is_subscribing: false,
             flows,
             flow_of,
             queue: Vec::new(),
+            schedule: None,
+            due: 0,
             filling: payload::filling(plan.payload_bytes),
             phase: Phase::Opening,
             stalls_checked_ns: 0,
@@ -160,75 +104,33 @@ impl<'a> Traffic<'a> {
         })
     }
 
-    /// How many clients there are to be opened.
-    pub fn clients(&self) -> u32 {
-        self.roles.len() as u32
-    }
-
-    /// What client `index` says first, and its number among all clients of the run.
-    ///
-    /// # Errors
-    /// When it cannot be encoded.
-    pub fn greeting(&self, index: u32) -> Result<(u32, Greeting)> {
-        let (plan, target) = (self.plan, &self.plan.target);
-        let connect = |id: &str| wire::connect(self.version, id, true, target.keep_alive);
-        match self.roles[index as usize] {
-            Role::Subscriber { number } => {
-                let filters: Vec<String> = (0..plan.publishers)
-                    .filter(|publisher| publisher % plan.groups() == number % plan.groups())
-                    .map(|publisher| plan.topic(publisher))
-                    .collect();
-                let subscribe = Some(wire::subscribe(self.version, &filters, plan.qos)?);
-                Ok((
-                    number,
-                    Greeting { connect: connect(&format!("{}-s{number}", target.prefix))?, subscribe },
-                ))
-            }
-            Role::Publisher { flow } => {
-                let publisher = self.flows[flow as usize].publisher;
-                let connect = connect(&format!("{}-p{publisher}", target.prefix))?;
-                Ok((plan.subscribers + publisher, Greeting { connect, subscribe: None }))
-            }
-        }
-    }
-
-    /// Does what a newly declared phase asks for.
-    pub fn enter(&mut self, phase: Phase) {
-        if self.phase < Phase::Warming && phase >= Phase::Warming {
-            (0..self.flows.len() as u32).for_each(|flow| self.enqueue(flow));
-        }
-        self.phase = phase;
-    }
-
-    /// Publishes the worker's counters to the main thread.
-    pub fn tell_progress(&self) {
-        let progress = self.shared.progress(self.worker);
-        progress.published.store(self.published, Ordering::Relaxed);
-        progress.delivered.store(self.delivered, Ordering::Relaxed);
-        if self.phase == Phase::Draining {
-            progress.drained.store(self.is_drained(), Ordering::Relaxed);
-        }
-    }
-
-    /// What was found, when nothing more is expected.
-    pub fn into_outcome(mut self) -> Outcome {
-        for flow in &self.flows {
-            let published = flow.window.published();
-            flow.sequences
-                .iter()
-                .for_each(|sequence| self.outcome.findings.add(sequence.findings(published)));
-            self.outcome.handshakes_open += flow.window.unacknowledged();
-        }
-        self.outcome.handshakes_open += self.releases_awaited;
-        self.outcome
-    }
-
     fn is_drained(&self) -> bool {
-        self.releases_awaited == 0
-            && self.flows.iter().all(|flow| {
-                let published = flow.window.published();
-                flow.window.is_empty() && flow.sequences.iter().all(|sequence| sequence.next() == published)
-            })
+        self.releases_awaited == 0 && self.flows.iter().all(Flow::is_drained)
+    }
+
+    /// Sends the first SUBSCRIBE of every subscriber.
+    fn begin_subscribing(&mut self, clients: &mut Clients) {
+        self.is_subscribing = true;
+        for index in 0..self.subscribing.len() as u32 {
+            if let Err(cause) = self.subscribe_more(clients, index) {
+                self.shared.note_failure(&cause);
+                self.shared.progress(self.worker).failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn subscribe_more(&mut self, clients: &mut Clients, index: u32) -> Result<()> {
+        let subscribing = &mut self.subscribing[index as usize];
+        if !subscribing.poll_packet(self.plan, clients.out(index))? {
+            self.gate.note_subscribed();
+        }
+        Ok(())
+    }
+
+    fn handle_suback(&mut self, clients: &mut Clients, index: u32, suback: &Suback) -> Result<()> {
+        let subscribing = self.subscribing.get(index as usize).context("SUBACK at a publisher")?;
+        subscribing.handle_suback(suback)?;
+        self.subscribe_more(clients, index)
     }
 
     fn enqueue(&mut self, flow: u32) {
@@ -239,25 +141,42 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Publishes until the window is full. `false` when the socket takes no more and the flow has to come again.
-    fn fill(&mut self, clients: &mut Clients, flow: u32, now_ns: u64) -> bool {
-        let flow = &mut self.flows[flow as usize];
+    /// Publishes until the window is full, or all that is due in an open loop. `false` when the socket takes no more and the
+    /// flow has to come again.
+    fn fill(&mut self, clients: &mut Clients, index: u32, now_ns: u64) -> bool {
+        let flow = &mut self.flows[index as usize];
         if !flow.window.is_open() || clients.is_closed(flow.client) {
             return true;
         }
+        let due = self.schedule.map_or(u64::MAX, |schedule| schedule.due_of(index, self.due));
         let room = BACKLOG_BYTES_MAX.saturating_sub(clients.backlog_bytes(flow.client));
         let mut messages = room.div_ceil(flow.template.bytes());
         let out = clients.out(flow.client);
-        while flow.window.is_open() {
+        while flow.window.is_open() && flow.window.published() < due {
             if messages == 0 {
                 return false;
             }
             messages -= 1;
             let number = flow.window.push();
-            flow.template.write(Stamp { publisher: flow.publisher, number, sent_ns: now_ns }, out);
+            let sent_ns = self.schedule.map_or(now_ns, |schedule| schedule.intended_ns(index, number));
+            if self.schedule.is_some() && self.phase == Phase::Measuring {
+                self.outcome.lag_max_ns = self.outcome.lag_max_ns.max(now_ns.saturating_sub(sent_ns));
+            }
+            flow.template.write(Stamp { publisher: flow.publisher, number, sent_ns }, out);
             self.published += 1;
         }
         true
+    }
+
+    /// Puts the flows whose messages have become due on the list of those that may publish.
+    fn advance_schedule(&mut self, now_ns: u64) {
+        let Some(schedule) = self.schedule else { return };
+        let (seen, due) = (self.due, schedule.due(now_ns));
+        // After a long turn every flow has something due, once for all it has.
+        for number in seen..due.min(seen + self.flows.len() as u64) {
+            self.enqueue(schedule.flow_of(number));
+        }
+        self.due = due.max(seen);
     }
 
     fn handle_publish(
@@ -288,14 +207,14 @@ impl<'a> Traffic<'a> {
         let stamp = Stamp::read(publish.payload, &self.filling)?;
         let flow_index = self.flow_of.get(stamp.publisher as usize).copied().unwrap_or(u32::MAX);
         let flow = self.flows.get_mut(flow_index as usize).context("a message of an unknown publisher")?;
-        let groups = self.plan.publishers.min(self.plan.subscribers);
-        ensure!(
-            publish.topic.as_bytes() == flow.template.topic()
-                && stamp.publisher % groups == subscriber % groups,
-            "subscriber {subscriber} received a message of publisher {} on {}",
-            stamp.publisher,
-            publish.topic
-        );
+        let slot = self.plan.slot(stamp.publisher, subscriber);
+        let (Some(slot), true) = (slot, publish.topic.as_bytes() == flow.template.topic()) else {
+            bail!(
+                "subscriber {subscriber} received a message of publisher {} on {}",
+                stamp.publisher,
+                publish.topic
+            )
+        };
         ensure!(
             publish.qos == self.plan.qos,
             "delivered at {:?}, published at {:?}",
@@ -303,10 +222,7 @@ impl<'a> Traffic<'a> {
             self.plan.qos
         );
         ensure!(stamp.number < flow.window.published(), "message {} was never published", stamp.number);
-        let slot = (subscriber / groups) as usize;
-        for settled in flow.sequences[slot].handle_delivery(stamp.number) {
-            flow.window.handle_delivery(settled);
-        }
+        flow.handle_delivery(stamp.number, slot);
         self.delivered += 1;
         if self.phase == Phase::Measuring {
             self.outcome.latency.record(now_ns.saturating_sub(stamp.sent_ns));
@@ -356,6 +272,64 @@ impl<'a> Traffic<'a> {
     }
 }
 
+impl Actor for Traffic<'_> {
+    type Outcome = Outcome;
+
+    fn clients(&self) -> u32 {
+        self.roles.len() as u32
+    }
+
+    fn greeting(&self, index: u32) -> Result<(u32, Greeting)> {
+        let target = &self.plan.target;
+        let (number, id) = match self.roles[index as usize] {
+            Role::Subscriber { number } => (number, format!("{}-s{number}", target.prefix)),
+            Role::Publisher { flow } => {
+                let publisher = self.flows[flow as usize].publisher;
+                (self.plan.subscribers + publisher, format!("{}-p{publisher}", target.prefix))
+            }
+        };
+        let connect = wire::connect(self.version, &id, true, target.keep_alive)?;
+        Ok((number, Greeting { connect, subscribe: None }))
+    }
+
+    fn enter(&mut self, phase: Phase, now_ns: u64) {
+        if self.phase < Phase::Warming && phase >= Phase::Warming {
+            if self.plan.rate_per_s > 0.0 {
+                // Each worker has the part of the rate that its flows are of all flows.
+                let part = self.flows.len() as f64 / f64::from(self.plan.publishers);
+                let per_s = self.plan.rate_per_s * part;
+                self.schedule = (part > 0.0).then(|| Schedule::new(per_s, self.flows.len() as u32, now_ns));
+            } else {
+                (0..self.flows.len() as u32).for_each(|flow| self.enqueue(flow));
+            }
+        }
+        self.phase = phase;
+    }
+
+    fn wait_max(&self, now_ns: u64) -> Option<Duration> {
+        let schedule = self.schedule.filter(|_| self.phase < Phase::Draining)?;
+        Some(Duration::from_nanos(schedule.time_ns(self.due).saturating_sub(now_ns)))
+    }
+
+    fn tell_progress(&self) {
+        let progress = self.shared.progress(self.worker);
+        progress.published.store(self.published, Ordering::Relaxed);
+        progress.delivered.store(self.delivered, Ordering::Relaxed);
+        if self.phase == Phase::Draining {
+            progress.drained.store(self.is_drained(), Ordering::Relaxed);
+        }
+    }
+
+    fn into_outcome(mut self) -> Outcome {
+        for flow in &self.flows {
+            self.outcome.findings.add(flow.findings());
+            self.outcome.handshakes_open += flow.window.unacknowledged();
+        }
+        self.outcome.handshakes_open += self.releases_awaited;
+        self.outcome
+    }
+}
+
 impl Driver for Traffic<'_> {
     fn handle_connack(&mut self, index: u32, connack: &Connack) -> Result<()> {
         let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
@@ -383,6 +357,7 @@ impl Driver for Traffic<'_> {
         match packet {
             Packet::Publish(publish) => self.handle_publish(clients, index, &publish, now_ns),
             Packet::Ack(ack) => self.handle_ack(clients, index, &ack),
+            Packet::Suback(suback) => self.handle_suback(clients, index, &suback),
             Packet::Pingresp => Ok(()),
             Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
             other => bail!("unexpected {other:?}"),
@@ -397,9 +372,13 @@ impl Driver for Traffic<'_> {
     }
 
     fn handle_turn(&mut self, clients: &mut Clients, now_ns: u64) {
+        if !self.is_subscribing && self.gate.is_open() {
+            self.begin_subscribing(clients);
+        }
         if !matches!(self.phase, Phase::Warming | Phase::Measuring) {
             return;
         }
+        self.advance_schedule(now_ns);
         self.abandon_stalled(now_ns);
         let mut waiting = 0;
         for position in 0..self.queue.len() {
