@@ -12,11 +12,11 @@ mod observe;
 mod phase;
 mod report;
 mod scenarios;
+mod storm;
 
 use anyhow::{Context, Result};
 use args::{Arguments, Command};
 use clap::Parser;
-use observe::proc_stat;
 use report::Report;
 use scenarios::traffic;
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (outcome, json) = match &arguments.command {
         Command::Conn(conn) => (run(|| conn::run(conn)), conn.target.json),
+        Command::Storm(storm) => (run(|| storm::run(storm)), storm.target.json),
         Command::Pairs(pairs) => (run(|| traffic::run("pairs", &pairs.to_plan())), pairs.traffic.target.json),
         Command::Fanout(fanout) => {
             (run(|| traffic::run("fanout", &fanout.to_plan())), fanout.traffic.target.json)

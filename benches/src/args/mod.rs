@@ -5,7 +5,7 @@ mod target;
 mod traffic;
 
 use clap::{Parser, Subcommand};
-pub use connections::ConnArguments;
+pub use connections::{ConnArguments, StormArguments};
 pub use target::TargetArguments;
 pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments};
 
@@ -26,6 +26,8 @@ pub struct Arguments {
 pub enum Command {
     /// Open many connections, hold them, close them.
     Conn(ConnArguments),
+    /// Many clients lose their connection at once and all come back.
+    Storm(StormArguments),
     /// Publisher i to subscriber i.
     Pairs(PairsArguments),
     /// Few publishers to many subscribers.

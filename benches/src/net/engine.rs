@@ -196,11 +196,13 @@ impl Engine {
         self.drop_all();
     }
 
-    /// Appends a PINGREQ to what this client sends next, if it is ready.
-    pub fn ping(&mut self, index: u32, pingreq: &[u8]) {
-        if index < self.clients.len() && self.clients.at(index).stage == Stage::Ready {
+    /// Appends a PINGREQ to what this client sends next, if it is ready, and returns whether it is.
+    pub fn ping(&mut self, index: u32, pingreq: &[u8]) -> bool {
+        let is_ready = index < self.clients.len() && self.clients.at(index).stage == Stage::Ready;
+        if is_ready {
             self.clients.out(index).extend_from_slice(pingreq);
         }
+        is_ready
     }
 
     fn flush(&mut self, driver: &mut impl Driver) {

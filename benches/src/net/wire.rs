@@ -136,13 +136,19 @@ impl PublishTemplate {
         Ok(PublishTemplate { bytes, topic_at, packet_id_at, payload_at })
     }
 
-    /// Appends the message with this stamp to `out`.
+    /// Appends the message with this stamp to `out`, with the packet identifier that follows from its number.
     pub fn write(&self, stamp: Stamp, out: &mut Vec<u8>) {
+        self.write_as(self.packet_id_at.map(|_| packet_id_of(stamp.number)), stamp, out);
+    }
+
+    /// Appends the message with this stamp to `out`; `packet_id` is for a quality of service that has one.
+    #[inline]
+    pub fn write_as(&self, packet_id: Option<u16>, stamp: Stamp, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.bytes);
         let message = &mut out[start..];
-        if let Some(at) = self.packet_id_at {
-            message[at..at + 2].copy_from_slice(&packet_id_of(stamp.number).to_be_bytes());
+        if let Some((at, packet_id)) = self.packet_id_at.zip(packet_id) {
+            message[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
         }
         stamp.write(&mut message[self.payload_at..]);
     }
