@@ -72,25 +72,23 @@ pub fn spawn(mut seed: ShardSeed) -> Result<ShardThread, StartError> {
         .map_err(|error| fail(error.to_string()))?;
     match started.recv() {
         Ok(Ok(())) => Ok(ShardThread { handle }),
-        Ok(Err(reason)) => Err(fail(reason)),
+        Ok(Err(error)) => Err(fail(error.to_string())),
         Err(_) => Err(fail("its thread ended".to_owned())),
     }
 }
 
 /// The life of a shard's thread. Everything it opens belongs to its own table, if it has one.
-fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<Result<(), String>>) {
+fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
     let ShardSeed { shard, listeners, core, backend, clock, table } = seed;
     let separated = table.as_ref().map_or(Ok(()), |table| tables::separate(&table.foreign));
-    let executor = separated.map_err(|error| error.to_string()).and_then(|()| executor(core));
+    let executor = separated.and_then(|()| executor(core));
     let passage = table.map(|table| table.passage);
-    let tell = |made: Result<(), io::Error>| {
+    let tell = |made: io::Result<()>| {
         // The other end waits for exactly this.
-        let _ = report.send(made.map_err(|error| error.to_string()));
+        let _ = report.send(made);
     };
     match executor {
-        Err(reason) => {
-            let _ = report.send(Err(reason));
-        }
+        Err(error) => tell(Err(error)),
         Ok(executor) => executor.run(async move {
             if backend == NetBackend::Glommio {
                 match GlommioNet::new(listeners, doorbell) {
@@ -113,10 +111,10 @@ fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<Result<(), String>>) 
     }
 }
 
-fn executor(core: Option<usize>) -> Result<LocalExecutor, String> {
+fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
     LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_ENTRIES)
         .make()
-        .map_err(|error| error.to_string())
+        .map_err(|error| io::Error::other(error.to_string()))
 }

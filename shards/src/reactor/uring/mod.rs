@@ -252,11 +252,7 @@ impl UringNet {
                 return step;
             }
         }
-        let slow = if self.sends.is_empty() { None } else { self.sends.poll_slow() };
-        if slow.is_none() {
-            self.sends.forget_begun();
-        }
-        slow.map(|token| Step::Event(Event::Progressed { token }))
+        self.sends.poll_slow().map(|token| Step::Event(Event::Progressed { token }))
     }
 
     fn poll_held(&mut self) -> Option<Token> {
@@ -384,6 +380,7 @@ impl Network for UringNet {
         self.watch_all(now);
         self.handle_silence(now);
         note(self.listeners.handle_due(&mut self.ring, now));
+        self.sends.handle_handed();
         if let Err(error) = self.ring.turn() {
             fail(&error);
             std::thread::sleep(AFTER_FAILURE);

@@ -11,8 +11,10 @@ use std::os::fd::RawFd;
 #[derive(Default)]
 pub struct Sends {
     list: Slab<Sending>,
-    /// Sends whose first completion has not been seen.
+    /// Begun since operations were last handed to the kernel.
     begun: Vec<u32>,
+    /// Handed to the kernel by the last call: those without completion by now are slow.
+    handed: Vec<u32>,
 }
 
 struct Sending {
@@ -94,7 +96,7 @@ impl Sends {
 
     /// A connection whose send did not complete in the call that began it; each is named once.
     pub fn poll_slow(&mut self) -> Option<Token> {
-        while let Some(place) = self.begun.pop() {
+        while let Some(place) = self.handed.pop() {
             if let Some(sending) = self.list.get_mut(place as usize)
                 && !std::mem::replace(&mut sending.is_reported, true)
                 && let Some(token) = sending.token
@@ -106,13 +108,15 @@ impl Sends {
     }
 
     /// Whether all sends are complete.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Nothing is in flight, so nothing begun can be slow.
-    pub fn forget_begun(&mut self) {
-        self.begun.clear();
+    /// The kernel has been handed what was begun.
+    pub fn handle_handed(&mut self) {
+        self.handed.clear();
+        std::mem::swap(&mut self.begun, &mut self.handed);
     }
 }
 
