@@ -1,5 +1,6 @@
 //! The command line: what can be typed. What it means is decided in `config/`.
 
+use crate::capacity::CapacityArguments;
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -12,12 +13,13 @@ Examples:
   ringmq --set node.shards=4 --set node.data_dir=/tmp/data
   RINGMQ_MQTT__MAX_INFLIGHT=64 ringmq                 a key from the environment
   ringmq check --config /etc/ringmq.toml              validates the file and this host, starts nothing
+  ringmq capacity --connections 1M --rate 50k/s       what such a load needs, and whether this host can
   ringmq config > ringmq.toml                         every key with its meaning, default and bounds
 
 A key is taken from --set, else from the environment, else from the file, else its default.
 kill -HUP reads log.level and log.targets again; SIGTERM and SIGINT stop the broker, a second one at once.
 
-Exit codes: 0 stopped or nothing wrong, 1 wrong configuration or host, 2 wrong command line,
+Exit codes: 0 stopped or nothing wrong, 1 wrong configuration or host (capacity: this host cannot), 2 wrong command line,
 69 io_uring cannot be used, 70 defect of RingMQ.";
 
 /// What was typed.
@@ -38,6 +40,15 @@ pub enum Command {
     Serve(ConfigArguments),
     /// Validate the configuration and the host; one line per finding, with its remedy.
     Check(ConfigArguments),
+    /// Say what a load needs, what breaks first as it grows, and whether this host can.
+    Capacity {
+        /// The broker it is planned for.
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The load.
+        #[command(flatten)]
+        capacity: Box<CapacityArguments>,
+    },
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -58,7 +69,9 @@ impl Arguments {
     pub fn into_parts(self) -> (Command, Sources) {
         let command = self.command.unwrap_or(Command::Serve(ConfigArguments::default()));
         let after = match &command {
-            Command::Serve(after) | Command::Check(after) => after.clone(),
+            Command::Serve(after) | Command::Check(after) | Command::Capacity { config: after, .. } => {
+                after.clone()
+            }
             Command::Config => ConfigArguments::default(),
         };
         let sources = Sources {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod capacity;
 mod check;
 mod config;
 mod host;
@@ -24,13 +25,15 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Calibration(#[from] capacity::CalibrationError),
+    #[error(transparent)]
     Start(#[from] StartError),
 }
 
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(_) => 1,
+            Failure::Config(_) | Failure::Calibration(_) => 1,
             Failure::Start(error) => error.exit_code(),
         }
     }
@@ -54,6 +57,7 @@ fn run(command: Command, sources: Sources) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(_) => Ok(check::check(&Config::load(&sources)?)),
+        Command::Capacity { capacity, .. } => Ok(capacity::run(*capacity, &Config::load(&sources)?)?),
         Command::Config => {
             let _ = std::io::stdout().write_all(config::DEFAULT_FILE.as_bytes());
             Ok(ExitCode::SUCCESS)

@@ -186,8 +186,8 @@ impl Calibration {
 
 fn parse(name: &str, text: &str) -> Result<Calibration, CalibrationError> {
     let name = || name.to_owned();
-    let calibration: Calibration =
-        toml::from_str(text).map_err(|source| CalibrationError::Parse { name: name(), source: Box::new(source) })?;
+    let calibration: Calibration = toml::from_str(text)
+        .map_err(|source| CalibrationError::Parse { name: name(), source: Box::new(source) })?;
     match flaw(&calibration) {
         Some(what) => Err(CalibrationError::Value { name: name(), what }),
         None => Ok(calibration),
@@ -201,7 +201,8 @@ fn flaw(calibration: &Calibration) -> Option<String> {
     }
     let (memory, cpu) = (&calibration.memory, &calibration.cpu);
     let payload = &cpu.payload;
-    let one_each = payload.bytes.len() == payload.publish_us.len() && payload.bytes.len() == payload.delivery_us.len();
+    let one_each =
+        payload.bytes.len() == payload.publish_us.len() && payload.bytes.len() == payload.delivery_us.len();
     if payload.bytes.is_empty() || !one_each || !payload.bytes.is_sorted_by(|a, b| a < b) {
         return Some("cpu.payload needs rising sizes and one cost of each kind for each".to_owned());
     }
@@ -295,7 +296,9 @@ mod tests {
         assert!(!calibration.host.cpu_model.is_empty() && calibration.broker.version.starts_with("ringmq "));
         assert!(!calibration.measurements.is_empty());
         for (lower, higher) in [(0, 1), (1, 2)] {
-            let event = |qos: usize| calibration.cpu.qos[qos].publish_event_us + calibration.cpu.qos[qos].delivery_event_us;
+            let event = |qos: usize| {
+                calibration.cpu.qos[qos].publish_event_us + calibration.cpu.qos[qos].delivery_event_us
+            };
             assert!(event(lower) < event(higher), "QoS {lower} costs less than QoS {higher}");
         }
     }

@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn payload_costs_go_straight_between_points_and_beyond() {
-        for (payload, expected) in [("1", 0.0), ("16", 0.0), ("516", 0.5), ("1016", 1.0), ("2516", 4.0), ("5016", 9.0)] {
+        for (payload, expected) in
+            [("1", 0.0), ("16", 0.0), ("516", 0.5), ("1016", 1.0), ("2516", 4.0), ("5016", 9.0)]
+        {
             let plan = plan(&format!("--connections 10 --rate 1 --payload {payload}"));
             assert!((plan.publish_us - 4.25 - expected).abs() < 1e-9, "{payload}: {}", plan.publish_us);
         }
@@ -146,7 +148,11 @@ mod tests {
     fn more_connections_make_events_dearer_up_to_the_cold_factor() {
         for (connections, factor) in [("100", 1.0), ("1k", 1.5), ("10k", 2.0), ("1M", 2.0)] {
             let plan = plan(&format!("--connections {connections} --rate 1M --payload 16"));
-            assert!((plan.publish_us - 0.25 - 4.0 * factor).abs() < 1e-9, "{connections}: {}", plan.publish_us);
+            assert!(
+                (plan.publish_us - 0.25 - 4.0 * factor).abs() < 1e-9,
+                "{connections}: {}",
+                plan.publish_us
+            );
         }
         // Connections that say nothing stay out of the way of those that do.
         assert_eq!(plan("--connections 1M --rate 10 --payload 16").publish_us, 4.25);
@@ -154,7 +160,8 @@ mod tests {
 
     #[test]
     fn cores_are_the_sum_with_headroom() {
-        let plan = plan("--connections 12k --rate 10k --fanout 10 --payload 16 --keep-alive 600 --connect-rate 20");
+        let plan =
+            plan("--connections 12k --rate 10k --fanout 10 --payload 16 --keep-alive 600 --connect-rate 20");
         // 10,000 x 8.25 + 100,000 x 12.5 + 20 x 20 + 20 x 50 microseconds a second.
         assert!((plan.busy_cores - 1.3339).abs() < 1e-9, "{plan:#?}");
         assert_eq!(plan.cores, 2);
@@ -164,7 +171,9 @@ mod tests {
     #[test]
     fn costs_of_what_is_missing_are_marked() {
         let plan = plan("--connections 10 --rate 1k --qos 1 --tls --ws --durability fsync");
-        let marked = |name| plan.shares.iter().any(|s| s.purpose == name && s.basis == Basis::Assumed && s.cores > 0.0);
+        let marked = |name| {
+            plan.shares.iter().any(|s| s.purpose == name && s.basis == Basis::Assumed && s.cores > 0.0)
+        };
         assert!(marked("TLS records") && marked("WebSocket frames") && marked("log records"), "{plan:#?}");
     }
 }

@@ -52,7 +52,8 @@ mod tests {
     fn memory_writes_nothing_and_the_log_what_is_acknowledged() {
         let nothing = plan("--connections 10 --rate 1k --qos 1");
         assert_eq!((nothing.space_bytes, nothing.written_bytes_per_s, nothing.syncs_per_s), (0, 0.0, 0.0));
-        let line = "--connections 0 --rate 1k --qos 1 --payload 100 --topic-bytes 20 --retained 1k --durability";
+        let line =
+            "--connections 0 --rate 1k --qos 1 --payload 100 --topic-bytes 20 --retained 1k --durability";
         let wal = plan(&format!("{line} wal"));
         assert_eq!(wal.written_bytes_per_s, 1000.0 * (168.0 + 24.0));
         assert_eq!(wal.space_bytes, 1000 * 168 * 2 + 192_000 * 60);

@@ -14,9 +14,6 @@ pub struct CapacityArguments {
     /// Coefficients that `ringmq-bench calibrate` wrote on this host; else those in the binary, measured elsewhere.
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
-    /// Every shard has a descriptor table of its own, so that RLIMIT_NOFILE counts for each shard.
-    #[arg(long)]
-    pub private_fd_tables: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -142,7 +139,8 @@ mod tests {
 
     #[test]
     fn rates_follow_from_what_was_typed() {
-        let load = load("--connections 1M --rate 50k/s --fanout 2.5 --offline 10M --keep-alive 500 --rtt-ms 40");
+        let load =
+            load("--connections 1M --rate 50k/s --fanout 2.5 --offline 10M --keep-alive 500 --rtt-ms 40");
         assert_eq!(load.deliveries_per_s(), 125_000.0);
         assert_eq!(load.pings_per_s(), 2_000.0);
         assert_eq!((load.sessions_away(), load.subscriptions()), (500_000, 1_500_000));
@@ -152,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_was_said_is_not_guessed() {
-        let load = load("--connections 10 --rate 1k --offline 100 --offline-sessions 7 --filters 3 --keep-alive 0");
+        let load =
+            load("--connections 10 --rate 1k --offline 100 --offline-sessions 7 --filters 3 --keep-alive 0");
         assert_eq!((load.sessions_away(), load.subscriptions()), (7, 10));
         assert_eq!((load.pings_per_s(), load.active_connections()), (0.0, 10.0));
     }

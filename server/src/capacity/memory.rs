@@ -60,20 +60,32 @@ fn process(load: &Load, calibration: &Calibration, shape: &Shape) -> Vec<MemoryS
     // A message on its way at QoS 1 or 2 is kept until it is acknowledged, in the same form as a queued one.
     let kept = if load.qos > 0 { load.in_flight() } else { 0.0 };
     let mut shares = vec![
-        fixed("process and shards", coefficients.base_bytes + shards * coefficients.shard_bytes, Basis::Measured),
+        fixed(
+            "process and shards",
+            coefficients.base_bytes + shards * coefficients.shard_bytes,
+            Basis::Measured,
+        ),
         fixed(
             "lanes between shards",
             shards * (shards - 1.0) * coefficients.lane_bytes.max(if moves { slots } else { 0.0 }),
             Basis::Computed,
         ),
-        fixed("buffers of shards", if moves { shards * coefficients.shard_traffic_bytes } else { 0.0 }, Basis::Measured),
+        fixed(
+            "buffers of shards",
+            if moves { shards * coefficients.shard_traffic_bytes } else { 0.0 },
+            Basis::Measured,
+        ),
         share("connections", connections * coefficients.connection_bytes, Basis::Measured),
         share(
             "sessions",
             (connections + load.sessions_away() as f64) * coefficients.session_bytes,
             Basis::Measured,
         ),
-        share("subscriptions", load.subscriptions() as f64 * coefficients.subscription_bytes, Basis::Measured),
+        share(
+            "subscriptions",
+            load.subscriptions() as f64 * coefficients.subscription_bytes,
+            Basis::Measured,
+        ),
         share("retained", load.retained as f64 * (coefficients.retained_bytes + payload), Basis::Measured),
         share("queued", load.offline as f64 * (coefficients.queued_bytes + payload), Basis::Measured),
         share("unacknowledged", kept * (coefficients.queued_bytes + payload), Basis::Computed),
@@ -150,7 +162,8 @@ mod tests {
 
     #[test]
     fn messages_take_their_payload_where_they_stay() {
-        let plan = plan("--connections 0 --retained 1k --offline 2k --payload 100 --rate 100 --qos 1 --rtt-ms 100");
+        let plan =
+            plan("--connections 0 --retained 1k --offline 2k --payload 100 --rate 100 --qos 1 --rtt-ms 100");
         assert_eq!(bytes(&plan, "retained"), 300_000);
         assert_eq!(bytes(&plan, "queued"), 400_000);
         assert_eq!((bytes(&plan, "sessions"), bytes(&plan, "subscriptions")), (50_000, 30_000));
@@ -163,7 +176,9 @@ mod tests {
     #[test]
     fn what_the_broker_does_not_have_yet_is_marked() {
         let plan = plan("--connections 10 --tls --ws --durability wal");
-        let assumed = |name| plan.process.iter().chain(&plan.kernel).any(|s| s.purpose == name && s.basis == Basis::Assumed);
+        let assumed = |name| {
+            plan.process.iter().chain(&plan.kernel).any(|s| s.purpose == name && s.basis == Basis::Assumed)
+        };
         assert!(assumed("TLS") && assumed("WebSocket") && assumed("log pages, unwritten"));
         assert!(!assumed("connections"));
     }

@@ -33,7 +33,8 @@ impl NetworkPlan {
     pub fn of(load: &Load, ports: u64) -> NetworkPlan {
         let (message, acks) = (message_bytes(load), acknowledgements(load.qos));
         let burst = f64::from(load.burst);
-        let small = |per_s: f64, bytes: f64| Flow { per_s, bytes: bytes + framing(load), packets: 1.0 / burst };
+        let small =
+            |per_s: f64, bytes: f64| Flow { per_s, bytes: bytes + framing(load), packets: 1.0 / burst };
         let flow = |per_s: f64| Flow {
             per_s,
             bytes: message + framing(load),
@@ -127,7 +128,9 @@ mod tests {
         // 1 + 1 + 2 + 20 + 100 bytes of MQTT and 90 of packet.
         assert_eq!((plain.in_bits_per_s, plain.in_packets_per_s), (8.0 * 1000.0 * 214.0, 1000.0));
         assert_eq!(plain.in_bits_per_s, plain.out_bits_per_s);
-        let acknowledged = plan("--connections 1 --rate 1k --fanout 2 --payload 100 --topic-bytes 20 --qos 1 --keep-alive 0");
+        let acknowledged = plan(
+            "--connections 1 --rate 1k --fanout 2 --payload 100 --topic-bytes 20 --qos 1 --keep-alive 0",
+        );
         assert_eq!((acknowledged.in_packets_per_s, acknowledged.out_packets_per_s), (3000.0, 3000.0));
         let twice = plan("--connections 1 --rate 1k --payload 100 --topic-bytes 20 --qos 2 --keep-alive 0");
         assert_eq!((twice.in_packets_per_s, twice.out_packets_per_s), (4000.0, 4000.0));
@@ -145,6 +148,9 @@ mod tests {
     fn clients_need_enough_addresses() {
         assert_eq!(plan("--connections 28232").source_addresses, 1);
         assert_eq!(plan("--connections 1M").source_addresses, 36);
-        assert!(plan("--connections 1 --rate 1k --tls --ws").in_bits_per_s > plan("--connections 1 --rate 1k").in_bits_per_s);
+        assert!(
+            plan("--connections 1 --rate 1k --tls --ws").in_bits_per_s
+                > plan("--connections 1 --rate 1k").in_bits_per_s
+        );
     }
 }

@@ -67,14 +67,20 @@ mod tests {
 
     #[test]
     fn counts_and_rates_are_read_with_their_units() {
-        for (text, number) in
-            [("0", 0), ("256", 256), ("50k", 50_000), ("1M", 1_000_000), ("1.5M", 1_500_000), ("2G", 2_000_000_000)]
-        {
+        for (text, number) in [
+            ("0", 0),
+            ("256", 256),
+            ("50k", 50_000),
+            ("1M", 1_000_000),
+            ("1.5M", 1_500_000),
+            ("2G", 2_000_000_000),
+        ] {
             assert_eq!(count(text), Ok(number), "{text}");
         }
         assert_eq!(rate("50k/s"), Ok(50_000.0));
         assert_eq!(rate("0.5"), Ok(0.5));
-        for text in ["", "k", "1m", "-1", "1..5", "1e3", ".5", "1.", "1.5", "1k/s", "nan", "inf", "9999999G"] {
+        for text in ["", "k", "1m", "-1", "1..5", "1e3", ".5", "1.", "1.5", "1k/s", "nan", "inf", "9999999G"]
+        {
             assert_eq!(count(text), Err(NumberError), "{text}");
         }
     }

@@ -12,8 +12,10 @@ pub struct Shape {
     pub shards: u64,
     /// Whether each shard has a descriptor table of its own.
     pub private_fd_tables: bool,
-    /// Listening sockets.
-    pub listeners: u64,
+    /// Descriptors that are in use before the first client.
+    pub reserved_descriptors: u64,
+    /// Connections the kernel holds for one listening socket until they are accepted; net.core.somaxconn caps it.
+    pub backlog: u64,
     /// Messages one lane holds.
     pub lane_capacity: u64,
     /// QoS 1 and 2 messages on their way to one client at once.
@@ -26,12 +28,15 @@ pub struct Shape {
 
 impl Shape {
     /// The broker this configuration starts on this host.
-    pub fn of(config: &Config, private_fd_tables: bool) -> Shape {
+    pub fn of(config: &Config) -> Shape {
         let queue_max = config.mqtt.max_mqueue_len;
+        let shards = host::shard_count(config.node.shards);
+        let backlogs = config.listeners.enabled().map(|listener| u64::from(listener.tcp_options.backlog));
         Shape {
-            shards: host::shard_count(config.node.shards) as u64,
-            private_fd_tables,
-            listeners: config.listeners.enabled().count() as u64,
+            shards: shards as u64,
+            private_fd_tables: config.node.private_fd_tables,
+            reserved_descriptors: host::reserved_descriptors(config, shards),
+            backlog: backlogs.min().unwrap_or(0),
             lane_capacity: config.mesh.lane_capacity as u64,
             inflight_max: u64::from(config.mqtt.max_inflight),
             queue_max: (queue_max != ringmq_core::config::Limit::INFINITY).then_some(queue_max.0 as u64),
@@ -46,7 +51,7 @@ impl Default for Shape {
     fn default() -> Shape {
         let mut config = Config::default();
         config.node.shards = 2;
-        Shape::of(&config, false)
+        Shape::of(&config)
     }
 }
 
