@@ -27,6 +27,14 @@ impl Arguments {
         Ok(Some(self.words.remove(at)))
     }
 
+    /// Removes `--key`, a word without value; whether it was there.
+    pub fn flag(&mut self, key: &str) -> bool {
+        let flag = format!("--{key}");
+        let before = self.words.len();
+        self.words.retain(|word| *word != flag);
+        self.words.len() < before
+    }
+
     /// Removes `--key number` and returns the number, or `default` where the key is absent.
     pub fn number<T: FromStr>(&mut self, key: &str, default: T) -> Result<T>
     where
@@ -69,6 +77,9 @@ mod tests {
         assert_eq!(given.number("seconds", 60).unwrap(), 5);
         assert_eq!(given.number("seconds", 60).unwrap(), 60);
         assert_eq!(given.names().unwrap(), ["loom", "build"]);
+        let mut given = arguments("--update decode");
+        assert!(given.flag("update") && !given.flag("update"));
+        assert_eq!(given.names().unwrap(), ["decode"]);
     }
 
     #[test]

@@ -30,7 +30,9 @@ cargo x <task>
           [--client NAME]   only clients whose name contains NAME
   fuzz [--seconds 60]       every fuzz target for that long (--target NAME: only that one)
   load [--seconds 30]       100 publishers to 100 subscribers at QoS 0, 1, 2, then idle connections
-       [--connections 18000]";
+       [--connections 18000]
+  bench instructions [NAME] instructions of the hot operations under callgrind, beside benches/instructions.toml
+                 [--update] write that table instead";
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {

@@ -64,6 +64,14 @@ pub fn require(programs: &[(&str, &str)]) -> Result<()> {
     if packages.is_empty() { Ok(()) } else { install_debian(&packages) }
 }
 
+/// Makes sure that `program`, which Debian's `package` brings, is on the path.
+///
+/// # Errors
+/// It is missing and cannot be installed; the error says what to install.
+pub fn install_program(program: &str, package: &str) -> Result<()> {
+    if process::is_installed(program) { Ok(()) } else { install_debian(&[package]) }
+}
+
 fn can_make_venv() -> Result<bool> {
     if !process::is_installed("python3") {
         return Ok(false);

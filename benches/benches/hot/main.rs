@@ -25,8 +25,10 @@ fn main() -> io::Result<()> {
         [packets::all, varint::all, topics::all, interest::all, sessions::all, outbox::all, mesh::all];
     let subjects: Vec<Subject> = areas.iter().flat_map(|area| area()).collect();
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("--count") {
-        return counting::run(subjects, &arguments.next().unwrap_or_default());
+    match arguments.next().as_deref() {
+        Some("--list-counted") => return counting::list(&subjects),
+        Some("--count") => return counting::run(&subjects, &arguments.next().unwrap_or_default()),
+        _ => {}
     }
     // A hundred and more subjects: a second each is enough for operations of nanoseconds.
     let mut criterion = Criterion::default()

@@ -1,5 +1,8 @@
 //! `cargo x bench <what>`: measurements that are too long or too particular for the gate. It only dispatches.
 
+mod instruction_table;
+mod instructions;
+
 use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
@@ -10,6 +13,9 @@ pub fn run(mut words: Vec<String>) -> Result<()> {
         bail!("cargo x bench needs to know what to measure");
     }
     let what = words.remove(0);
-    let _arguments = Arguments::new(words);
-    bail!("nothing is measured under the name {what}")
+    let arguments = Arguments::new(words);
+    match what.as_str() {
+        "instructions" => instructions::run(arguments),
+        other => bail!("nothing is measured under the name {other}"),
+    }
 }
