@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use args::{Arguments, Command};
 use clap::Parser;
 use report::Report;
-use scenarios::traffic;
+use scenarios::{offline, retain, traffic};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         }
         Command::Fanin(fanin) => (run(|| traffic::run("fanin", &fanin.to_plan())), fanin.traffic.target.json),
         Command::Wild(wild) => (run(|| traffic::run("wild", &wild.to_plan()?)), wild.traffic.target.json),
+        Command::Retain(retain) => (run(|| retain::run(retain)), retain.stored.target.json),
+        Command::Offline(offline) => (run(|| offline::run(offline)), offline.stored.target.json),
     };
     match outcome.and_then(|report| report.print(json).map(|()| report)) {
         Ok(report) if report.is_passed() => ExitCode::SUCCESS,

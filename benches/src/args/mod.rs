@@ -1,11 +1,13 @@
 //! The command line. What was typed, with its defaults and bounds; what it means is decided by the scenarios.
 
 mod connections;
+mod stored;
 mod target;
 mod traffic;
 
 use clap::{Parser, Subcommand};
 pub use connections::{ConnArguments, StormArguments};
+pub use stored::{OfflineArguments, RetainArguments, StoredArguments};
 pub use target::TargetArguments;
 pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments};
 
@@ -36,4 +38,8 @@ pub enum Command {
     Fanin(FaninArguments),
     /// Many filters, exact, with + and with #, of which few match.
     Wild(WildArguments),
+    /// Store retained messages, receive them all, clear them.
+    Retain(RetainArguments),
+    /// Queue messages for persistent sessions that are away, then let all come back.
+    Offline(OfflineArguments),
 }

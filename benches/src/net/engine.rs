@@ -19,6 +19,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// Reads of one client in a turn, so that a busy one does not starve the others.
 const READS_MAX: u32 = 4;
 const EVENTS_MAX: usize = 1024;
+/// epoll_wait rounds up to milliseconds, so shorter waits are made otherwise.
+const WAIT_FINE_MAX: Duration = Duration::from_millis(5);
 
 /// What a scenario does with its clients.
 pub trait Driver {
@@ -147,6 +149,7 @@ impl Engine {
     pub fn turn(&mut self, driver: &mut impl Driver, wait: Duration) -> Result<()> {
         let wait = if self.unread.is_empty() { wait } else { Duration::ZERO };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let wait = if wait < WAIT_FINE_MAX { self.wait_fine(wait) } else { wait };
         let polled = self.poll.poll(&mut events, Some(wait));
         for index in std::mem::take(&mut self.unread) {
             self.handle_readable(driver, index, false);
@@ -194,6 +197,14 @@ impl Engine {
             }
         }
         self.drop_all();
+    }
+
+    /// Waits for events with the resolution of a nanosecond; what is left to wait afterwards is nothing.
+    fn wait_fine(&self, wait: Duration) -> Duration {
+        if !wait.is_zero() {
+            syscalls::wait_readable(&self.poll, wait);
+        }
+        Duration::ZERO
     }
 
     /// Appends a PINGREQ to what this client sends next, if it is ready, and returns whether it is.

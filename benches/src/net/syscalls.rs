@@ -4,6 +4,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// Raises the soft limit of open descriptors to the hard limit and returns it.
 ///
@@ -54,6 +55,23 @@ pub fn bind_address_no_port(socket: &impl AsRawFd) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Waits until a descriptor is readable, at most `wait`, which is kept to the nanosecond instead of the millisecond of
+/// epoll_wait. Returns early for any reason; the caller looks for itself.
+pub fn wait_readable(descriptor: &impl AsRawFd, wait: Duration) {
+    let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let (tv_sec, tv_nsec) = (wait.as_secs() as libc::time_t, wait.subsec_nanos().into());
+    let timeout = libc::timespec { tv_sec, tv_nsec };
+    // SAFETY: the descriptor is open because it is borrowed; both structures outlive the call, which keeps no pointer,
+    // and a null signal mask means none.
+    let _ = unsafe { libc::ppoll(&mut poll, 1, &timeout, std::ptr::null()) };
+}
+
+/// Has the kernel end waits of this thread when they are over and not up to 50 us later.
+pub fn set_timer_slack() {
+    // SAFETY: PR_SET_TIMERSLACK takes a number of nanoseconds and no pointer. Where it is not known, waits are longer.
+    let _ = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong, 0, 0, 0) };
 }
 
 /// CPU time this process has used in all its threads, user and system, in microseconds.

@@ -1,4 +1,7 @@
 //! The scenarios with messages, and the loop of a worker they share.
 
+pub mod offline;
+pub mod retain;
 pub mod stage;
+mod stored;
 pub mod traffic;

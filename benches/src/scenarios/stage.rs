@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::net::client::Greeting;
 use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
-use crate::net::wire;
+use crate::net::{syscalls, wire};
 use crate::observe::observer::{Observer, Sample};
 use crate::phase::{Phase, Shared, Totals, Workers};
 use anyhow::{Result, bail, ensure};
@@ -62,6 +62,7 @@ pub fn work<A: Actor>(
     mut actor: A,
 ) -> Result<A::Outcome> {
     let timeout = Duration::from_secs(target.connect_timeout);
+    syscalls::set_timer_slack();
     let mut engine = Engine::new(target.address()?, target.version(), timeout, clock)?;
     let connecting_max = target.connecting_max / u32::from(target.threads);
     let mut opener = Opener::new(actor.clients(), connecting_max, 0.0, clock.now_ns());
