@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "18_auth_packet.rs"]
 mod auth_packet;
+#[path = "22_backends.rs"]
+mod backends;
 #[path = "17_bad_input.rs"]
 mod bad_input;
 #[path = "19_bridge_flag.rs"]
