@@ -16,8 +16,9 @@ fn exchange(broker: &Broker, clients: usize, payload: usize) {
         })
         .collect();
     let text = "x".repeat(payload);
-    for i in 0..clients {
-        all[i].publish(message(&format!("to/{}", (i + 1) % clients), text.clone()).qos(1));
+    for (i, client) in all.iter_mut().enumerate() {
+        let next = format!("to/{}", (i + 1) % clients);
+        client.publish(message(&next, text.clone()).qos(1));
     }
     for client in &mut all {
         client.expect_texts([text.clone()]);
