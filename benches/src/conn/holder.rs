@@ -222,7 +222,7 @@ impl Driver for Holder<'_> {
         let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
         ensure!(maximum >= self.qos, "the broker supports no more than {maximum:?}");
         if let (true, Some(maximum)) = (self.is_publisher(index), connack.properties.receive_maximum) {
-            self.active.restrict(u16::from(maximum));
+            self.active.restrict(maximum);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ fn exchange(broker: &Broker, clients: usize, payload: usize) {
     let text = "x".repeat(payload);
     for (i, client) in all.iter_mut().enumerate() {
         let next = format!("to/{}", (i + 1) % clients);
-        client.publish(message(&next, text.clone()).qos(1));
+        client.publish(message(next, text.clone()).qos(1));
     }
     for client in &mut all {
         client.expect_texts([text.clone()]);

@@ -186,9 +186,9 @@ mod tests {
         plan.check().unwrap();
         let all: Vec<(u32, String)> = (0..plan.subscribers)
             .flat_map(|subscriber| {
-                (0..).map_while(move |number| Some(number)).map_while({
-                    let plan = plan.clone();
-                    move |number| plan.filter(subscriber, number).map(|filter| (subscriber, filter))
+                let plan = plan.clone();
+                (0..).map_while(move |number| {
+                    plan.filter(subscriber, number).map(|filter| (subscriber, filter))
                 })
             })
             .collect();
