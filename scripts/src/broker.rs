@@ -29,6 +29,11 @@ pub struct Broker {
 impl Broker {
     /// Starts the release binary with `shards` shards and waits until it listens.
     pub fn start(shards: u32) -> Result<Self> {
+        Self::start_with(shards, &[])
+    }
+
+    /// The same with further settings, `key.path=value`.
+    pub fn start_with(shards: u32, settings: &[&str]) -> Result<Self> {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = tree::scratch(&format!("interop/broker-{}-{number}", std::process::id()))?;
         let log = File::create(folder.join("stderr.log")).context("creating the broker's log")?;
@@ -41,6 +46,9 @@ impl Broker {
             format!("node.shards={shards}"),
         ] {
             command.args(["--set", &setting]);
+        }
+        for setting in settings {
+            command.args(["--set", setting]);
         }
         let mut broker = Self { process: Live::start(&mut command, log.into())?, port: 0, folder };
         broker.port = broker.read_port().with_context(|| broker.to_last_words())?;

@@ -2,6 +2,7 @@
 
 mod instruction_table;
 mod instructions;
+mod million;
 
 use anyhow::{Result, bail};
 
@@ -16,6 +17,7 @@ pub fn run(mut words: Vec<String>) -> Result<()> {
     let arguments = Arguments::new(words);
     match what.as_str() {
         "instructions" => instructions::run(arguments),
+        "million" => million::run(arguments),
         other => bail!("nothing is measured under the name {other}"),
     }
 }
