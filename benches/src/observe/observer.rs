@@ -132,7 +132,7 @@ impl Observer {
             report.add("broker_rss_start_bytes", self.rss_start_bytes);
             report.add("broker_rss_peak_bytes", self.rss_peak_bytes);
             report.add("broker_rss_end_bytes", rss_end_bytes);
-            report.add("broker_pss_bytes", process.memory().map_or(0, |memory| memory.pss_bytes));
+            report.add("broker_pss_bytes", process.pss_bytes());
             report.add("socket_memory_bytes", host::socket_memory_bytes());
             report.add_detail("broker_command_line", process.command_line().unwrap_or_default());
         }
