@@ -2,15 +2,18 @@
 //! above it. Run by `cargo bench -p ringmq-benches --bench lanes`.
 //!
 //! `alone` is one thread at both ends (instructions, no cache traffic), `hop` is half a round trip between two threads,
-//! `stream` is one thread sending to another as fast as it can. Compare only numbers of one run. It never measures the
-//! doorbells: nobody sleeps here.
+//! `stream` is one thread sending to another as fast as it can. `mesh_hop` is half a round trip between two shards, which
+//! either look for messages all the time (`busy`) or sleep on their doorbells until rung (`parked`). Compare only numbers
+//! of one run. What the mesh costs on one thread is measured in `hot/mesh.rs`.
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use ringmq_core::routing::ShardId;
-use ringmq_shards::mesh::{build_mesh, ring};
+use ringmq_shards::mesh::{Mesh, build_mesh, ring};
 use std::collections::VecDeque;
 use std::hint::{black_box, spin_loop};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// As large as a publication by reference: a pointer, a set of targets, a few fields.
@@ -20,6 +23,8 @@ const CAPACITY: usize = 1024;
 const BATCHES: [usize; 2] = [1, 64];
 /// The last message to a thread that echoes.
 const STOP: Message = [u64::MAX; 6];
+/// The longest a parked shard sleeps; the other one answers in microseconds.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// Spins before the thread gives its core away; the measuring machine may have no two cores free.
 const SPINS_MAX: u32 = 200;
 
@@ -235,27 +240,94 @@ fn rings(criterion: &mut Criterion) {
     measure_all!("stream", time_stream);
 }
 
-/// Stage, flush and receive between two of `shards` shards on one thread: what the mesh adds to the ring.
-fn mesh(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("mesh");
-    for shards in [2, 64] {
-        let mut meshes = build_mesh::<Message>(shards, CAPACITY).expect("descriptors are to be had");
+/// How a shard waits for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// It looks again and again.
+    Busy,
+    /// It parks and sleeps on its doorbell.
+    Parked,
+}
+
+/// A shard with nothing but its mesh and its doorbell.
+struct Shard {
+    mesh: Mesh<Message>,
+    doorbell: UnixStream,
+    waiting: Waiting,
+}
+
+impl Shard {
+    fn new(mut mesh: Mesh<Message>, waiting: Waiting) -> Shard {
+        let doorbell = UnixStream::from(mesh.doorbell().expect("descriptors are to be had"));
+        // The reactor polls; here a read that blocks is the sleep, and it ends should nobody ring.
+        doorbell.set_nonblocking(false).expect("a socket of ours");
+        doorbell.set_read_timeout(Some(SLEEP_MAX)).expect("a socket of ours");
+        Shard { mesh, doorbell, waiting }
+    }
+
+    fn send(&mut self, to: ShardId, message: Message, batch: usize) {
+        (0..batch).for_each(|_| self.mesh.stage(to, message));
+        assert!(!self.mesh.flush(), "a lane holds more than a batch");
+    }
+
+    /// Waits for a batch and returns its last message.
+    fn receive(&mut self, batch: usize) -> Message {
+        let (mut missing, mut last) = (batch, STOP);
+        until(|| {
+            missing -= self.mesh.receive(missing, |_, message| last = black_box(message));
+            if missing > 0 && self.waiting == Waiting::Parked {
+                self.sleep();
+            }
+            missing == 0
+        });
+        last
+    }
+
+    fn sleep(&mut self) {
+        if !self.mesh.park() {
+            return;
+        }
+        let rung = (&self.doorbell).read(&mut [0; 64]);
+        self.mesh.unpark();
+        assert!(rung.is_ok(), "nobody rang: {rung:?}");
+    }
+}
+
+/// Half the time for `rounds` batches to another shard and back.
+fn time_mesh_hop(waiting: Waiting, batch: usize, rounds: u64) -> Duration {
+    let meshes = build_mesh::<Message>(2, CAPACITY).expect("descriptors are to be had");
+    let mut shards = meshes.into_iter().map(|mesh| Shard::new(mesh, waiting));
+    let (mut near, mut far) = (shards.next().expect("two shards"), shards.next().expect("two shards"));
+    let echo = std::thread::spawn(move || {
+        loop {
+            let message = far.receive(batch);
+            far.send(ShardId(0), message, batch);
+            if message == STOP {
+                return far;
+            }
+        }
+    });
+    let start = Instant::now();
+    for round in 0..rounds {
+        near.send(ShardId(1), [round; 6], batch);
+        near.receive(batch);
+    }
+    let elapsed = start.elapsed();
+    near.send(ShardId(1), STOP, batch);
+    near.receive(batch);
+    echo.join().expect("the other thread does not panic");
+    elapsed / 2
+}
+
+fn mesh_hops(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mesh_hop");
+    for (waiting, name) in [(Waiting::Busy, "busy"), (Waiting::Parked, "parked")] {
         for batch in BATCHES {
             group.throughput(Throughput::Elements(batch as u64));
-            group.bench_function(BenchmarkId::new(format!("{shards}_shards"), batch), |bencher| {
-                bencher.iter(|| {
-                    (0..batch).for_each(|_| meshes[0].stage(ShardId(1), black_box([0; 6])));
-                    meshes[0].flush();
-                    meshes[1].receive(batch, |_, message| {
-                        black_box(message);
-                    })
-                });
+            group.bench_function(BenchmarkId::new(name, batch), |bencher| {
+                bencher.iter_custom(|rounds| time_mesh_hop(waiting, batch, rounds));
             });
         }
-        group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new(format!("{shards}_shards"), "idle_pass"), |bencher| {
-            bencher.iter(|| meshes[1].flush() || meshes[1].receive(CAPACITY, |_, _| {}) > 0);
-        });
     }
     group.finish();
 }
@@ -263,6 +335,6 @@ fn mesh(criterion: &mut Criterion) {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     rings(&mut criterion);
-    mesh(&mut criterion);
+    mesh_hops(&mut criterion);
     criterion.final_summary();
 }

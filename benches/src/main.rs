@@ -4,11 +4,15 @@
 //! broker itself.
 
 mod args;
+mod calibrate;
 mod clock;
+mod compare;
 mod conn;
+mod live;
 mod load;
 mod net;
 mod observe;
+mod page;
 mod phase;
 mod report;
 mod scenarios;
@@ -18,12 +22,24 @@ use anyhow::{Context, Result};
 use args::{Arguments, Command};
 use clap::Parser;
 use report::Report;
-use scenarios::{offline, retain, traffic};
+use scenarios::{named, offline, retain, traffic};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (outcome, json) = match &arguments.command {
+    let quiet = arguments.quiet;
+    live::begin(live::is_wanted(quiet, std::env::args_os().any(|word| word == "--json")));
+    let mut command = arguments.command;
+    if let Command::Run(arguments) = &command {
+        if arguments.name == "list" {
+            return end(named::list().map(|()| true));
+        }
+        match named::resolve(arguments) {
+            Ok(resolved) => command = resolved.command,
+            Err(error) => return end(Err(error)),
+        }
+    }
+    let (outcome, json) = match &command {
         Command::Conn(conn) => (run(|| conn::run(conn)), conn.target.json),
         Command::Storm(storm) => (run(|| storm::run(storm)), storm.target.json),
         Command::Pairs(pairs) => (run(|| traffic::run("pairs", &pairs.to_plan())), pairs.traffic.target.json),
@@ -34,10 +50,20 @@ fn main() -> ExitCode {
         Command::Wild(wild) => (run(|| traffic::run("wild", &wild.to_plan()?)), wild.traffic.target.json),
         Command::Retain(retain) => (run(|| retain::run(retain)), retain.stored.target.json),
         Command::Offline(offline) => (run(|| offline::run(offline)), offline.stored.target.json),
+        Command::Calibrate(calibrate) => return end(calibrate::run(calibrate).map(|()| true)),
+        Command::Compare(compare) => return end(compare::run(compare, quiet)),
+        Command::Report(report) => return end(page::run(report).map(|()| true)),
+        Command::Run(_) => (Err(anyhow::anyhow!("a scenario file names no other")), false),
     };
-    match outcome.and_then(|report| report.print(json).map(|()| report)) {
-        Ok(report) if report.is_passed() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(1),
+    live::end();
+    end(outcome.and_then(|report| report.print(json).map(|()| report.is_passed())))
+}
+
+/// The exit code of a run that passed, that did not, or that could not be made.
+fn end(outcome: Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("ringmq-bench: {error:#}");
             ExitCode::from(2)

@@ -2,6 +2,7 @@
 //!
 //! Only counters and the phase are shared; clients, windows and histograms belong to one worker each.
 
+use crate::live;
 use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -154,10 +155,12 @@ impl<R: Send + 'static> Workers<R> {
     pub fn wait_for(&self, wait_max: Duration, mut is_reached: impl FnMut(&Totals) -> bool) -> bool {
         let deadline = Instant::now() + wait_max;
         loop {
-            if is_reached(&self.shared.totals()) {
+            let totals = self.shared.totals();
+            if is_reached(&totals) {
                 return true;
             }
             let now = Instant::now();
+            live::look(self.shared.phase(), &totals, now, deadline);
             if now >= deadline || self.threads.iter().any(JoinHandle::is_finished) {
                 return false;
             }

@@ -103,7 +103,7 @@ impl Report {
 }
 
 /// Puts a comma between groups of three digits before the point.
-fn grouped(number: &str) -> String {
+pub fn grouped(number: &str) -> String {
     let whole = number.find('.').unwrap_or(number.len());
     let mut text = String::with_capacity(number.len() + 8);
     for (position, digit) in number.chars().enumerate() {

@@ -1,12 +1,20 @@
 //! The command line. What was typed, with its defaults and bounds; what it means is decided by the scenarios.
 
+mod calibrate;
+mod compare;
 mod connections;
+mod named;
+mod report;
 mod stored;
 mod target;
 mod traffic;
 
+pub use calibrate::CalibrateArguments;
 use clap::{Parser, Subcommand};
+pub use compare::CompareArguments;
 pub use connections::{ConnArguments, StormArguments};
+pub use named::NamedArguments;
+pub use report::ReportArguments;
 pub use stored::{OfflineArguments, RetainArguments, StoredArguments};
 pub use target::TargetArguments;
 pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments};
@@ -18,6 +26,9 @@ pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments
 #[derive(Debug, Parser)]
 #[command(version, args_override_self = true)]
 pub struct Arguments {
+    /// Show no progress on the terminal.
+    #[arg(long, global = true)]
+    pub quiet: bool,
     /// The scenario.
     #[command(subcommand)]
     pub command: Command,
@@ -26,6 +37,10 @@ pub struct Arguments {
 /// A scenario.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start several brokers in turn, run the same scenarios against each, print medians and ratios.
+    Compare(CompareArguments),
+    /// Turn results written with `--json` into one page with plots.
+    Report(ReportArguments),
     /// Open many connections, hold them, close them.
     Conn(ConnArguments),
     /// Many clients lose their connection at once and all come back.
@@ -42,4 +57,8 @@ pub enum Command {
     Retain(RetainArguments),
     /// Queue messages for persistent sessions that are away, then let all come back.
     Offline(OfflineArguments),
+    /// Run a scenario of the Open MQTT Benchmark Suite, or a scenario file.
+    Run(NamedArguments),
+    /// Measure what things cost a RingMQ on this host, for `ringmq capacity`.
+    Calibrate(CalibrateArguments),
 }

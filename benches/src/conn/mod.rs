@@ -10,6 +10,7 @@ mod pinger;
 
 use crate::args::ConnArguments;
 use crate::clock::Clock;
+use crate::live;
 use crate::net::syscalls;
 use crate::observe::observer::{Observer, Sample};
 use crate::phase::{Totals, Workers};
@@ -99,6 +100,7 @@ impl Lead<'_> {
     fn open(&mut self, report: &mut Report, kernel_before: KernelMemory) -> u64 {
         let connections = u64::from(self.arguments.connections);
         let paced_s = connections.checked_div(u64::from(self.arguments.rate)).unwrap_or(0);
+        live::expect_clients(connections);
         let wait_max = OPENING_MAX + Duration::from_secs(connections / 200 + paced_s);
         let rss_before_bytes = self.observer.rss_bytes();
         let own_rss_before_bytes = kernel::own_rss_bytes();

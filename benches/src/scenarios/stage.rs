@@ -4,6 +4,7 @@
 
 use crate::args::TargetArguments;
 use crate::clock::Clock;
+use crate::live;
 use crate::net::client::Greeting;
 use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
@@ -98,6 +99,7 @@ pub fn wait_opened<R: Send + 'static>(
     more: Duration,
     mut is_ready: impl FnMut(&Totals) -> bool,
 ) -> Result<()> {
+    live::expect_clients(clients);
     let wait_max = OPENING_MAX + Duration::from_secs(clients / 500) + more;
     let has_failed = |totals: &Totals| totals.failed + totals.disconnected > 0;
     let is_over = workers.wait_for(wait_max, |totals| {

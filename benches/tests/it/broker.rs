@@ -39,7 +39,12 @@ struct State {
 
 /// Serves forever on a free port of its own thread and returns the port.
 pub fn start(fault: Fault) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    start_on(0, fault)
+}
+
+/// The same on this port.
+pub fn start_on(port: u16, fault: Fault) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (subscribers, held) = (Mutex::default(), Mutex::default());
     let state = Arc::new(State { fault, messages: AtomicU64::new(0), subscribers, held });

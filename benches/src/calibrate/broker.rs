@@ -1,0 +1,128 @@
+//! The broker that is calibrated: started from the binary that was named, on free ports of 127.0.0.1 and in a folder of its
+//! own, and ended by its own process id. It never outlives this value.
+
+use crate::observe::proc_stat::ProcStat;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A broker has this long from its start until it says that it listens.
+const START_MAX: Duration = Duration::from_secs(30);
+/// Numbers the folders of this process.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct Broker {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Broker {
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not start, or does not say in time where it listens.
+    pub fn start(program: &Path, shards: u32) -> Result<Broker> {
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ringmq-calibrate-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let program =
+            std::path::absolute(program).with_context(|| format!("--broker {}", program.display()))?;
+        let mut command = Command::new(&program);
+        command.arg("serve").current_dir(&folder);
+        for setting in [
+            "listeners.tcp.default.bind=127.0.0.1:0".to_owned(),
+            "dashboard.listeners.http.bind=127.0.0.1:0".to_owned(),
+            "log.level=error".to_owned(),
+            format!("node.shards={shards}"),
+        ] {
+            command.args(["--set", &setting]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        let mut broker = Broker { child, folder, port: 0 };
+        broker.port = broker.wait_for_port()?;
+        Ok(broker)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The port of MQTT on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its resident bytes.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        ProcStat::open(self.pid())?.rss_bytes()
+    }
+
+    fn wait_for_port(&mut self) -> Result<u16> {
+        let (sender, lines) = channel();
+        let output = self.child.stdout.take().context("the broker's standard output")?;
+        // Ends with the broker's output; what it says after the port is read and forgotten, so that it never waits.
+        thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).for_each(|line| {
+                let _nobody_waits = sender.send(line);
+            });
+        });
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(port) = port_of(&line) {
+                        return Ok(port);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => bail!("the broker ended before it listened"),
+                Err(RecvTimeoutError::Timeout) => bail!("the broker did not listen within {START_MAX:?}"),
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // All three fail only where the thing is already gone, which is what is wanted.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The port in `listening on tcp:default 127.0.0.1:PORT`.
+fn port_of(line: &str) -> Option<u16> {
+    let (_, address) = line.split_once("listening on tcp:default ")?;
+    address.split_whitespace().next()?.rsplit_once(':')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_stands_in_the_line_of_the_mqtt_listener() {
+        assert_eq!(port_of("listening on tcp:default 127.0.0.1:4711"), Some(4711));
+        assert_eq!(port_of("http on 127.0.0.1:18083"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_no_broker_is_an_error() {
+        assert!(Broker::start(Path::new("/bin/true"), 1).is_err());
+        assert!(Broker::start(Path::new("/nowhere/ringmq"), 1).is_err());
+    }
+}

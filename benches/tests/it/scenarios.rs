@@ -1,0 +1,146 @@
+//! The verdict of every scenario with messages can be either: a flawless broker passes, and each fault is named.
+
+use crate::keeper::{Fault, start};
+use serde_json::Value;
+use std::process::Command;
+
+/// Runs a scenario against the faulty broker and returns exit code and report.
+fn run(fault: Fault, command: &str) -> (Option<i32>, Value) {
+    let port = start(fault).to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"))
+        .args(command.split(' '))
+        .args(["--port", &port, "--json"])
+        .output()
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code(), report)
+}
+
+#[track_caller]
+fn passes(command: &str) -> Value {
+    let (code, report) = run(Fault::None, command);
+    assert_eq!((code, &report["failures"]), (Some(0), &Value::Array(Vec::new())), "{command}: {report:#}");
+    report
+}
+
+/// The fault is counted as exactly one of `counter`, and nothing else is found.
+#[track_caller]
+fn fails(fault: Fault, command: &str, counter: &str) {
+    let (code, report) = run(fault, command);
+    assert_eq!(code, Some(1), "{command}: {report:#}");
+    for key in ["lost", "duplicated", "out_of_order", "damaged", "disconnected", "acks_unexpected"] {
+        assert_eq!(report[key], u64::from(key == counter), "{command}: {key} in {report:#}");
+    }
+}
+
+const FANOUT: &str = "fanout --subscribers 3 --seconds 1 --warmup 0";
+const FANIN: &str = "fanin --publishers 6 --subscribers 3 --seconds 1 --warmup 0";
+const SHARED: &str = "fanin --publishers 6 --subscribers 3 --shared g --seconds 1 --warmup 0";
+const WILD: &str = "wild --publishers 4 --clients 6 --filters 60 --matching 4 --seconds 1 --warmup 0";
+const RETAIN: &str = "retain --messages 200 --publishers 3 --timeout 3";
+const OFFLINE: &str = "offline --sessions 5 --messages 20 --publishers 2 --timeout 3";
+
+#[test]
+fn a_flawless_broker_passes_every_scenario_at_every_qos_and_version() {
+    for more in ["--qos 0 --mqtt 4", "--qos 1 --mqtt 5", "--qos 2 --mqtt 4 --threads 2"] {
+        for scenario in [FANOUT, FANIN, SHARED, WILD] {
+            let report = passes(&format!("{scenario} {more}"));
+            assert!(report["delivered"].as_u64() > Some(100), "{report:#}");
+        }
+        let report = passes(&format!("{RETAIN} {more} --subscribers 2"));
+        assert_eq!(report["delivered"], 400, "{report:#}");
+    }
+    for more in ["--qos 1 --mqtt 5", "--qos 2 --mqtt 4 --threads 2"] {
+        let report = passes(&format!("{OFFLINE} {more}"));
+        assert_eq!((&report["queued"], &report["delivered"]), (&Value::from(100), &Value::from(100)));
+    }
+}
+
+#[test]
+fn a_group_that_loses_or_shares_a_message_fails() {
+    fails(Fault::Lose, SHARED, "lost");
+    fails(Fault::Duplicate, &format!("{SHARED} --qos 1"), "duplicated");
+    fails(Fault::Stray, &format!("{SHARED} --qos 1"), "duplicated");
+}
+
+#[test]
+fn a_match_too_few_or_too_many_fails() {
+    fails(Fault::Lose, WILD, "lost");
+    fails(Fault::Stray, WILD, "damaged");
+    fails(Fault::Lose, FANOUT, "lost");
+    fails(Fault::Lose, FANIN, "lost");
+}
+
+#[test]
+fn retained_messages_that_are_missing_doubled_or_not_flagged_fail() {
+    fails(Fault::Lose, RETAIN, "lost");
+    fails(Fault::Duplicate, RETAIN, "duplicated");
+    let (code, report) = run(Fault::Unflagged, RETAIN);
+    assert_eq!((code, &report["damaged"], &report["lost"]), (Some(1), &Value::from(200), &Value::from(200)));
+}
+
+#[test]
+fn retained_messages_are_cleared_unless_kept() {
+    for (more, left) in [("", 0), (" --keep", 7)] {
+        let port = start(Fault::None).to_string();
+        let bench = |command: &str| {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"));
+            let output = process.args(command.split(' ')).args(["--port", &port, "--json"]).output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            (output.status.code(), report)
+        };
+        assert_eq!(bench(&format!("retain --messages 20{more}")).0, Some(0));
+        // The topics beyond the 13 of this run are still there if the first one kept them.
+        let (code, report) = bench("retain --messages 13 --timeout 3");
+        assert_eq!((code, &report["damaged"]), (Some(i32::from(left > 0)), &Value::from(left)), "{report:#}");
+    }
+}
+
+#[test]
+fn queued_messages_that_are_missing_doubled_or_swapped_fail() {
+    fails(Fault::Lose, OFFLINE, "lost");
+    fails(Fault::Duplicate, OFFLINE, "duplicated");
+    fails(Fault::Swap, OFFLINE, "out_of_order");
+}
+
+#[test]
+fn a_forgotten_session_fails() {
+    let (code, report) = run(Fault::Forget, OFFLINE);
+    assert_eq!(code, Some(1), "{report:#}");
+    assert!(
+        report["first_failure"].as_str().is_some_and(|cause| cause.contains("session present")),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn an_open_loop_counts_the_wait_of_messages_that_could_not_be_sent() {
+    let command = "pairs --publishers 2 --subscribers 2 --rate 1000 --seconds 1 --warmup 0";
+    let report = passes(command);
+    assert_eq!(report["offered_per_s"], 1000.0);
+    assert!(report["send_lag_max_us"].is_number() && report["achieved_of_offered"].is_number(), "{report:#}");
+    // The broker sleeps for 400 of 1,000 ms. In a closed loop no more than the 64 messages in the windows would notice;
+    // here every message that was due meanwhile does, which is about 400 of 1,000, 300 of them by 100 ms or more.
+    let (code, report) = run(Fault::Pause, command);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["latency_p90_us"].as_f64() > Some(100_000.0), "{report:#}");
+}
+
+#[test]
+fn every_report_says_where_and_how_it_was_made() {
+    let report = passes(&format!("{FANOUT} --mqtt 5"));
+    assert!(report["command_line"].as_str().is_some_and(|line| line.contains(FANOUT)), "{report:#}");
+    assert!(report["host"]["kernel"].is_string() && report["latency_p9999_us"].is_number(), "{report:#}");
+    assert!(report["latency_cdf"].as_array().is_some_and(|curve| curve.len() > 100), "{report:#}");
+    assert!(report["series"].as_array().is_some_and(|series| !series.is_empty()), "{report:#}");
+}
+
+#[test]
+fn named_scenarios_and_files_run_with_options_beside_them() {
+    let (code, report) =
+        run(Fault::None, "run fanout-1-1K --subscribers 5 --seconds 1 --warmup 0 --rate 100");
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!((&report["scenario"], &report["subscribers"]), (&Value::from("fanout"), &Value::from(5)));
+    assert_eq!(run(Fault::None, "run fanout-1-1K --subscriber 5").0, Some(2));
+    assert_eq!(run(Fault::None, "run nothing").0, Some(2));
+}
