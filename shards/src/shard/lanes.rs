@@ -26,10 +26,10 @@ pub enum LaneMessage {
     },
     /// A shard's interest changed. Changes of a shard are numbered by its epoch.
     Interest {
-        /// The number of this change.
+        /// The number of the last of these changes.
         epoch: u64,
-        /// The change, shared by all shards that are told.
-        change: Arc<InterestChange>,
+        /// The changes in their order, shared by all shards that are told.
+        changes: Arc<[InterestChange]>,
     },
     /// All changes up to this epoch of the receiving shard are in force at the sender.
     InterestApplied {
@@ -102,7 +102,7 @@ impl Shard {
             LaneMessage::Publish { publication, deliver, retain, groups } => {
                 self.handle_forwarded(&publication, deliver, retain, groups.as_deref());
             }
-            LaneMessage::Interest { epoch, change } => self.apply_interest(from, epoch, &change),
+            LaneMessage::Interest { epoch, changes } => self.apply_interest(from, epoch, &changes),
             LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),
             LaneMessage::Handover(handover) => self.handle_handover(*handover),
             LaneMessage::RetainedQuery(query) => self.keep_query(from, query),

@@ -236,11 +236,13 @@ impl Shard {
     /// Messages for other shards leave. Before the clients' bytes do, so that nobody who read a SUBACK can publish ahead
     /// of what the subscription asked of other shards.
     pub fn flush_lanes(&mut self) {
+        self.post_news();
         self.mesh.flush();
     }
 
     /// The pass is over: held clients go on if there is room, counts are published.
     pub fn end_pass(&mut self) {
+        self.post_news();
         self.mesh.flush();
         self.resume_held();
         self.cells.publish(&mut self.tally);

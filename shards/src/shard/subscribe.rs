@@ -31,11 +31,17 @@ struct PendingSuback {
     verdicts: Vec<FilterVerdict>,
 }
 
+/// Changes of interest that travel in one message.
+const CHANGES_PER_MESSAGE: usize = 64;
+
 /// What this shard told the others of its interest, and what they have applied.
 #[derive(Debug)]
 pub struct InterestLedger {
     /// The number of the last change.
     epoch: u64,
+    /// Changes of this pass, not yet told. A message to every other shard costs the same for one change as for many, and
+    /// each of them may have to be woken for it.
+    news: Vec<InterestChange>,
     /// What each other shard has applied of ours.
     applied: Vec<u64>,
     /// What we have applied of each other shard, and whom we have not told.
@@ -49,6 +55,7 @@ impl InterestLedger {
     pub fn new(shards: usize) -> InterestLedger {
         InterestLedger {
             epoch: 0,
+            news: Vec::new(),
             applied: vec![0; shards],
             heard: vec![0; shards],
             untold: ShardSet::default(),
@@ -154,26 +161,41 @@ impl Shard {
         }
     }
 
-    /// Tells every other shard about a change.
+    /// Tells every other shard about a change, at the end of the pass.
     pub(super) fn tell(&mut self, change: InterestChange) {
         if self.shards == 1 {
             return;
         }
         self.ledger.epoch += 1;
-        let change = Arc::new(change);
-        for shard in (0..self.shards).map(|shard| ShardId(shard as u8)).filter(|shard| *shard != self.id) {
-            let change = Arc::clone(&change);
-            self.mesh.stage(shard, LaneMessage::Interest { epoch: self.ledger.epoch, change });
+        self.ledger.news.push(change);
+    }
+
+    /// Hands the changes of this pass to the lanes.
+    pub(super) fn post_news(&mut self) {
+        if self.ledger.news.is_empty() {
+            return;
+        }
+        let mut epoch = self.ledger.epoch - self.ledger.news.len() as u64;
+        let mut news = self.ledger.news.drain(..);
+        while news.len() > 0 {
+            let changes: Arc<[InterestChange]> = news.by_ref().take(CHANGES_PER_MESSAGE).collect();
+            epoch += changes.len() as u64;
+            for shard in (0..self.shards).map(|shard| ShardId(shard as u8)).filter(|shard| *shard != self.id) {
+                let changes = Arc::clone(&changes);
+                self.mesh.stage(shard, LaneMessage::Interest { epoch, changes });
+            }
         }
     }
 
-    /// Applies another shard's change.
-    pub(super) fn apply_interest(&mut self, from: ShardId, epoch: u64, change: &InterestChange) {
-        match change {
-            InterestChange::Add(key) => self.interest.add(key, from),
-            InterestChange::Remove(key) => self.interest.remove(key, from),
-            InterestChange::Members { share, filter, members, online } => {
-                self.groups.set_members(share, filter, from, *members, *online);
+    /// Applies another shard's changes.
+    pub(super) fn apply_interest(&mut self, from: ShardId, epoch: u64, changes: &[InterestChange]) {
+        for change in changes {
+            match change {
+                InterestChange::Add(key) => self.interest.add(key, from),
+                InterestChange::Remove(key) => self.interest.remove(key, from),
+                InterestChange::Members { share, filter, members, online } => {
+                    self.groups.set_members(share, filter, from, *members, *online);
+                }
             }
         }
         self.ledger.heard[from.index()] = epoch;
@@ -197,6 +219,9 @@ impl Shard {
 
     /// Sends the SUBACKs whose changes are in force everywhere: whoever publishes after SUBACK reaches the subscriber.
     fn release_subacks(&mut self) {
+        if self.ledger.pending.is_empty() {
+            return;
+        }
         let id = self.id.index();
         let applied = self.ledger.applied.iter().enumerate().filter(|(shard, _)| *shard != id);
         let everywhere = applied.map(|(_, epoch)| *epoch).min().unwrap_or(u64::MAX);

@@ -1,9 +1,9 @@
 //! The completion backend: io_uring moves the data itself.
 //!
-//! Receives are multishot into one ring of buffers per shard; a connection that is silent for a while is polled instead,
-//! which holds less of the kernel's memory. The sends of a pass are handed over in one call, the one that also waits.
-//! A connection whose CONNECT is not complete is received from one buffer at a time, so that nothing is in flight when it
-//! moves to another shard.
+//! Receives are multishot into one ring of buffers per shard; a connection that is new, or silent for a while, is polled
+//! instead, which holds less of the kernel's memory, and received from once whenever it speaks now and then. The sends of
+//! a pass are handed over in one call, the one that also waits. A connection whose CONNECT is not complete is received
+//! from one buffer at a time, so that nothing is in flight when it moves to another shard.
 
 mod buffers;
 mod listeners;
@@ -24,7 +24,7 @@ use ring::{Completion, Ring};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::time::Timestamp;
 use sends::{SendProgress, Sends};
-use slot::{ACTIVE, PAUSED, SETTLED, SILENT, Slot, Watch};
+use slot::{ACTIVE, ERA_MS, PAUSED, READABLE, SETTLED, SILENT, Slot, Watch};
 use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
@@ -45,8 +45,8 @@ pub struct UringNet {
     listeners: Listeners,
     doorbell: OwnedFd,
     clock: Clock,
-    /// The buffer of the event handed out last.
-    lent: Option<u16>,
+    /// The buffer of the event handed out last, and how many of its bytes the event was about.
+    lent: Option<(u16, usize)>,
     /// Connections whose watch is to be begun when the events of this pass are handled.
     unwatched: Vec<Token>,
     /// Connections with a multishot receive, in the order in which their silence is looked at.
@@ -65,7 +65,7 @@ pub struct UringNet {
 /// What it said.
 pub fn probe() -> io::Result<()> {
     let ring = Ring::new()?;
-    ring.register(&BufferRing::new()?)
+    ring.register(&mut BufferRing::new()?)
 }
 
 impl UringNet {
@@ -75,8 +75,8 @@ impl UringNet {
     /// What the kernel says when it makes the ring.
     pub fn new(listeners: Vec<OwnedFd>, doorbell: OwnedFd, clock: Clock) -> io::Result<UringNet> {
         let mut ring = Ring::new()?;
-        let buffers = BufferRing::new()?;
-        ring.register(&buffers)?;
+        let mut buffers = BufferRing::new()?;
+        ring.register(&mut buffers)?;
         let listeners = Listeners::new(&mut ring, listeners)?;
         ring.receive(doorbell.as_raw_fd(), true, Operation::Doorbell)?;
         Ok(UringNet {
@@ -109,16 +109,16 @@ impl UringNet {
             return Ok(());
         }
         let (fd, generation) = (slot.fd, slot.generation);
-        if slot.has(SILENT) {
+        if slot.has(SILENT) && !slot.has(READABLE) {
             slot.watch = Watch::Poll;
             return self.ring.poll(fd, Operation::Poll { token, generation });
         }
-        let is_settled = slot.has(SETTLED);
-        slot.watch = if is_settled { Watch::Many } else { Watch::Once };
-        if is_settled {
+        let is_ahead = slot.has(SETTLED) && !slot.has(SILENT);
+        slot.watch = if is_ahead { Watch::Many } else { Watch::Once };
+        if is_ahead {
             self.receiving.push_back((now.after_ms(SILENT_AFTER_MS), token, generation));
         }
-        self.ring.receive(fd, is_settled, Operation::Receive { token, generation })
+        self.ring.receive(fd, is_ahead, Operation::Receive { token, generation })
     }
 
     fn watch_all(&mut self, now: Timestamp) {
@@ -163,9 +163,12 @@ impl UringNet {
         match completion.operation {
             Operation::Receive { token, generation } => self.handle_receive(token, generation, completion),
             Operation::Poll { token, generation } => {
+                let era = (self.clock.now().as_ms() / ERA_MS) as u16;
                 let slot = self.slot(token).filter(|slot| slot.generation == generation)?;
                 slot.watch = Watch::Idle;
-                slot.set(SILENT, completion.result < 0 && slot.has(SILENT));
+                if completion.result >= 0 {
+                    slot.wake(era);
+                }
                 self.unwatched.push(token);
                 None
             }
@@ -179,7 +182,7 @@ impl UringNet {
                 event.map(Step::Event)
             }
             Operation::Doorbell => {
-                self.lent = completion.buffer;
+                self.lent = completion.lent();
                 if !completion.has_more {
                     note(self.ring.receive(self.doorbell.as_raw_fd(), true, Operation::Doorbell));
                 }
@@ -201,9 +204,10 @@ impl UringNet {
     }
 
     fn handle_receive(&mut self, token: Token, generation: u16, completion: Completion) -> Option<Step> {
-        self.lent = completion.buffer;
+        self.lent = completion.lent();
         let slot = self.slots.get_mut(token as usize);
         let slot = slot.filter(|slot| slot.fd >= 0 && slot.generation == generation)?;
+        let was_once = slot.watch == Watch::Once;
         if !completion.has_more {
             slot.watch = Watch::Idle;
             self.unwatched.push(token);
@@ -212,7 +216,10 @@ impl UringNet {
             (1.., Some(buffer)) => {
                 // Bytes may overtake the cancellation of their receive: then the connection is not silent after all.
                 slot.set(ACTIVE, true);
-                slot.set(SILENT, false);
+                slot.set(READABLE, false);
+                if !was_once {
+                    slot.set(SILENT, false);
+                }
                 let length = completion.result as usize;
                 if slot.has(PAUSED) {
                     if let Ok(bytes) = self.buffers.filled(buffer, length) {
@@ -240,8 +247,8 @@ impl UringNet {
 
     fn poll_step(&mut self) -> Option<Step> {
         loop {
-            if let Some(buffer) = self.lent.take() {
-                self.buffers.recycle(buffer);
+            if let Some((buffer, length)) = self.lent.take() {
+                self.buffers.consume(buffer, length);
             }
             if let Some(token) = self.poll_held() {
                 return Some(Step::Held { token });
@@ -287,6 +294,8 @@ impl Reactor for UringNet {
     fn settle(&mut self, token: Token) {
         if let Some(slot) = self.slot(token) {
             slot.set(SETTLED, true);
+            // Most of many clients say little: a new one is polled until it has spoken twice.
+            slot.set(SILENT, true);
         }
     }
 

@@ -65,6 +65,15 @@ fn connect(net: &mut UringNet, token: Token, is_settled: bool) -> UnixStream {
     near
 }
 
+/// Has the peer of connection 0 speak until it is received from ahead of need.
+fn talk(net: &mut UringNet, peer: &mut UnixStream) {
+    for _ in 0..2 {
+        peer.write_all(b"a").expect("open");
+        assert_eq!(next(net), Seen::Received(0, b"a".into()));
+    }
+    assert_eq!(net.slots[0].watch, super::Watch::Many);
+}
+
 #[test]
 fn bytes_arrive_and_leave() {
     let (mut net, _bell) = net();
@@ -109,8 +118,7 @@ fn listeners_accept_until_they_are_closed() {
 fn a_paused_connection_is_silent_and_loses_nothing() {
     let (mut net, _bell) = net();
     let mut peer = connect(&mut net, 0, true);
-    peer.write_all(b"a").expect("open");
-    assert_eq!(next(&mut net), Seen::Received(0, b"a".into()));
+    talk(&mut net, &mut peer);
     // These bytes are received by the operation in flight before its cancellation reaches the kernel.
     peer.write_all(b"b").expect("open");
     net.ring.wait(None).expect("a ring");
@@ -203,8 +211,7 @@ fn more_than_all_buffers_hold_arrives_completely() {
 fn a_silent_connection_is_polled_and_wakes_up() {
     let (mut net, _bell) = net();
     let mut peer = connect(&mut net, 0, true);
-    peer.write_all(b"a").expect("open");
-    assert_eq!(next(&mut net), Seen::Received(0, b"a".into()));
+    talk(&mut net, &mut peer);
     // Active when first looked at, silent when looked at again.
     for looks in 1..=2 {
         let later = net.clock.now().after_ms(super::SILENT_AFTER_MS * 2 * looks);
@@ -216,4 +223,15 @@ fn a_silent_connection_is_polled_and_wakes_up() {
     assert_eq!(next(&mut net), Seen::Received(0, b"b".into()));
     drop(peer);
     assert_eq!(next(&mut net), Seen::Closed(0));
+}
+
+#[test]
+fn a_connection_that_speaks_once_is_polled_again_and_holds_no_receive() {
+    let (mut net, _bell) = net();
+    let mut peer = connect(&mut net, 0, true);
+    peer.write_all(b"a").expect("open");
+    assert_eq!(next(&mut net), Seen::Received(0, b"a".into()));
+    assert_eq!(next_within(&mut net, Duration::from_millis(50)), None);
+    assert_eq!(net.slots[0].watch, super::Watch::Poll);
+    assert!(net.receiving.is_empty());
 }
