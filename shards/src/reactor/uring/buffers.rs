@@ -8,12 +8,23 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The one group of buffers of a ring.
 pub const GROUP: u16 = 0;
-/// Bytes of a buffer, and so of one receive.
-pub const BUFFER_BYTES: usize = 2048;
-/// Buffers a ring starts with.
-const BUFFERS_FIRST: u16 = 64;
+/// Bytes of a buffer, and so of the largest receive.
+pub const BUFFER_BYTES: usize = 32 * 1024;
 /// Buffers a ring can grow to; a power of two. What arrives beyond waits in the sockets.
-const BUFFERS_MAX: u16 = 1024;
+const BUFFERS_MAX: u16 = 64;
+/// Buffers a ring starts with where receives share them.
+const BUFFERS_FIRST_SHARED: u16 = 4;
+/// Buffers a ring starts with where each receive takes one.
+const BUFFERS_FIRST_WHOLE: u16 = 32;
+
+/// How the kernel uses buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// A receive takes what it needs and leaves the rest of the buffer to the next one (`IOU_PBUF_RING_INC`, Linux 6.12).
+    Shared,
+    /// A receive takes a whole buffer.
+    Whole,
+}
 
 /// Buffers shared with the kernel.
 ///
@@ -22,21 +33,30 @@ const BUFFERS_MAX: u16 = 1024;
 pub struct BufferRing {
     entries: NonNull<BufRingEntry>,
     memory: NonNull<u8>,
-    supplied: u16,
+    filling: Filling,
+    /// Bytes of each buffer that were filled and handled.
+    used: Vec<usize>,
     tail: u16,
 }
 
 impl BufferRing {
-    /// A ring with its first buffers.
+    /// A ring without buffers.
     ///
     /// # Errors
     /// When there is no memory.
     pub fn new() -> io::Result<BufferRing> {
         let entries = map(usize::from(BUFFERS_MAX) * size_of::<BufRingEntry>())?.cast();
         let memory = map(usize::from(BUFFERS_MAX) * BUFFER_BYTES)?;
-        let mut ring = BufferRing { entries, memory, supplied: 0, tail: 0 };
-        ring.supply(BUFFERS_FIRST);
-        Ok(ring)
+        Ok(BufferRing { entries, memory, filling: Filling::Whole, used: Vec::new(), tail: 0 })
+    }
+
+    /// The kernel has the ring and will fill buffers this way: supplies the first ones.
+    pub fn begin(&mut self, filling: Filling) {
+        self.filling = filling;
+        self.supply(match filling {
+            Filling::Shared => BUFFERS_FIRST_SHARED,
+            Filling::Whole => BUFFERS_FIRST_WHOLE,
+        });
     }
 
     /// Where the ring lies.
@@ -51,24 +71,38 @@ impl BufferRing {
 
     /// The kernel ran out of buffers: doubles them as long as there is room.
     pub fn grow(&mut self) {
-        self.supply(self.supplied.saturating_mul(2).min(BUFFERS_MAX));
+        self.supply(self.supplied().saturating_mul(2).min(BUFFERS_MAX));
     }
 
-    /// The first `length` bytes of a buffer that the kernel has filled.
+    /// The `length` bytes of a buffer that the kernel has filled since the buffer was supplied or last [`consumed`].
+    ///
+    /// [`consumed`]: BufferRing::consume
     ///
     /// # Errors
     /// When there is no such buffer, which only a kernel with another idea of this ring could say.
     pub fn filled(&self, buffer: u16, length: usize) -> io::Result<&[u8]> {
-        if buffer >= self.supplied || length > BUFFER_BYTES {
+        let used = *self.used.get(usize::from(buffer)).ok_or(io::ErrorKind::InvalidData)?;
+        if length > BUFFER_BYTES - used {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        // SAFETY: the buffer lies within `memory`, which is initialised and never freed. The kernel does not write to it
-        // again before `recycle`, which needs `&mut self` and so the end of this borrow.
-        Ok(unsafe { std::slice::from_raw_parts(self.at(buffer), length) })
+        // SAFETY: the bytes lie within `memory`, which is initialised and never freed. The kernel does not write to them
+        // again before the buffer is supplied again, which needs `&mut self` and so the end of this borrow.
+        Ok(unsafe { std::slice::from_raw_parts(self.at(buffer).add(used), length) })
     }
 
-    /// Gives a buffer back to the kernel.
-    pub fn recycle(&mut self, buffer: u16) {
+    /// `length` bytes were handled, 0 where a receive failed. Gives the buffer back to the kernel when it is used up.
+    ///
+    /// Whether it is used up is counted here: what kernels say of a receive of nothing differs.
+    pub fn consume(&mut self, buffer: u16, length: usize) {
+        let Some(used) = self.used.get_mut(usize::from(buffer)) else { return };
+        *used = (*used + length).min(BUFFER_BYTES);
+        if *used == BUFFER_BYTES || self.filling == Filling::Whole {
+            *used = 0;
+            self.supply_one(buffer);
+        }
+    }
+
+    fn supply_one(&mut self, buffer: u16) {
         let slot = usize::from(self.tail & (BUFFERS_MAX - 1));
         let address = self.at(buffer) as u64;
         // SAFETY: `slot` is within the ring. The kernel reads entries before the tail only, and this one is behind it
@@ -84,11 +118,16 @@ impl BufferRing {
     }
 
     fn supply(&mut self, count: u16) {
-        while self.supplied < count {
-            let buffer = self.supplied;
-            self.supplied += 1;
-            self.recycle(buffer);
+        while self.supplied() < count {
+            let buffer = self.supplied();
+            self.used.push(0);
+            self.supply_one(buffer);
         }
+    }
+
+    /// Buffers the kernel was given; never more than `BUFFERS_MAX`.
+    fn supplied(&self) -> u16 {
+        self.used.len() as u16
     }
 
     fn at(&self, buffer: u16) -> *const u8 {

@@ -2,7 +2,7 @@
 //!
 //! It knows descriptors and user data, not connections.
 
-use super::buffers::{BufferRing, GROUP};
+use super::buffers::{BufferRing, Filling, GROUP};
 use super::operation::Operation;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -21,6 +21,9 @@ const BATCH: usize = 64;
 const GET_EVENTS: u32 = 1;
 /// IORING_ENTER_EXT_ARG: the argument is a [`SubmitArgs`].
 const EXTENDED: u32 = 1 << 3;
+
+/// `IOU_PBUF_RING_INC`: receives share buffers. EINVAL before Linux 6.12.
+const INCREMENTAL: u16 = 2;
 
 /// A ring that only the thread that made it uses.
 pub struct Ring {
@@ -45,15 +48,23 @@ impl Ring {
         Ok(Ring { ring, batch: Vec::with_capacity(BATCH), taken: 0 })
     }
 
-    /// Gives the kernel the buffers that receives choose from.
+    /// Gives the kernel the buffers that receives choose from, and supplies the first ones.
     ///
     /// # Errors
     /// EINVAL before Linux 5.19.
-    pub fn register(&self, buffers: &BufferRing) -> io::Result<()> {
+    pub fn register(&self, buffers: &mut BufferRing) -> io::Result<()> {
+        let filling = match self.register_with(buffers, INCREMENTAL) {
+            Ok(()) => Filling::Shared,
+            Err(_) => self.register_with(buffers, 0).map(|()| Filling::Whole)?,
+        };
+        buffers.begin(filling);
+        Ok(())
+    }
+
+    fn register_with(&self, buffers: &BufferRing, flags: u16) -> io::Result<()> {
+        let (address, entries) = (buffers.address(), buffers.entries());
         // SAFETY: ring and buffers are never freed, see `BufferRing`.
-        unsafe {
-            self.ring.submitter().register_buf_ring_with_flags(buffers.address(), buffers.entries(), GROUP, 0)
-        }
+        unsafe { self.ring.submitter().register_buf_ring_with_flags(address, entries, GROUP, flags) }
     }
 
     /// Receives once, or until cancelled, into registered buffers.
@@ -203,4 +214,11 @@ pub struct Completion {
     pub buffer: Option<u16>,
     /// The operation goes on.
     pub has_more: bool,
+}
+
+impl Completion {
+    /// The registered buffer and how many of its bytes were filled.
+    pub fn lent(&self) -> Option<(u16, usize)> {
+        self.buffer.map(|buffer| (buffer, usize::try_from(self.result).unwrap_or(0)))
+    }
 }
