@@ -1,0 +1,137 @@
+//! The log's costs: appending a record, committing passes together, and opening a log again.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ringmq_persistence::storage::Storage;
+use ringmq_persistence::storage::files::{Files, block_on};
+use ringmq_persistence::storage::memory::Memory;
+use ringmq_persistence::tools::drain;
+use ringmq_persistence::{Id, Level, Machine, Options, open_machine};
+
+fn open<S: Storage>(storage: &S) -> Machine {
+    let options = Options { compaction_bytes_per_s: 0, ..Options::default() };
+    block_on(open_machine(storage, options, |_, _, _| {})).expect("the log opens").0
+}
+
+/// A pass of `records` records that are put and, the pass after, removed, so that the log stays small.
+fn pass(machine: &mut Machine, payload: &[u8], records: usize, live: &mut Vec<Id>, level: Level) {
+    for id in live.drain(..) {
+        machine.remove(id).expect("the log works");
+    }
+    for _ in 0..records {
+        live.push(machine.put(1, payload).expect("there is room"));
+    }
+    machine.seal(level).expect("the log works");
+}
+
+/// Records of 64 bytes, in passes of 64, to the end of the state machine: no disk but memory.
+fn append(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("append");
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("put_64_records_of_64_bytes", |bencher| {
+        // Encoding and indexing alone; what is written is thrown away outside the measurement.
+        bencher.iter_batched_ref(
+            || open(&Memory::default()),
+            |machine| {
+                for _ in 0..64 {
+                    black_box(machine.put(1, &[7; 64]).expect("there is room"));
+                }
+                machine.seal(Level::Fsync).expect("the log works");
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    let mut live = Vec::new();
+    let (disk, mut machine) = (Memory::default(), open(&Memory::default()));
+    let mut passes = 0_u32;
+    group.bench_function("put_write_sync_remove_64_records_of_64_bytes", |bencher| {
+        bencher.iter(|| {
+            pass(&mut machine, &[7; 64], 64, &mut live, Level::Fsync);
+            block_on(drain(&disk, &mut machine)).expect("memory does not fail");
+            passes += 1;
+        });
+    });
+    group.finish();
+}
+
+/// Passes of one record on a real disk, `together` of which share a write and a sync.
+fn group_commit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("group_commit");
+    for together in [1_usize, 16, 256] {
+        let directory = tempfile::tempdir_in(".").expect("the current directory takes files");
+        let files = Files::open(directory.path()).expect("the directory is there");
+        let mut machine = open(&files);
+        let mut live = Vec::new();
+        group.throughput(Throughput::Elements(together as u64));
+        group.bench_function(format!("files_{together}_passes"), |bencher| {
+            bencher.iter(|| {
+                for id in live.drain(..) {
+                    machine.remove(id).expect("the log works");
+                }
+                for _ in 0..together {
+                    live.push(machine.put(1, &[7; 64]).expect("there is room"));
+                    machine.seal(Level::Fsync).expect("the log works");
+                }
+                block_on(drain(&files, &mut machine)).expect("the disk works");
+            });
+        });
+    }
+    group.finish();
+}
+
+fn fill(directory: &Path, records: usize, bytes: usize) {
+    let files = Files::open(directory).expect("the directory is there");
+    let mut machine = open(&files);
+    let payload = vec![7; bytes];
+    for record in 0..records {
+        machine.put(1, &payload).expect("there is room");
+        if record % 4096 == 0 {
+            machine.seal(Level::Wal).expect("the log works");
+            block_on(drain(&files, &mut machine)).expect("the disk works");
+        }
+    }
+    machine.seal(Level::Fsync).expect("the log works");
+    machine.close();
+    block_on(drain(&files, &mut machine)).expect("the disk works");
+}
+
+/// Opening a log of live records of 150 bytes, every one of which is visited.
+fn recovery(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("recovery");
+    group.sample_size(10);
+    for records in [100_000_usize, 1_000_000] {
+        let directory = tempfile::tempdir_in(".").expect("the current directory takes files");
+        fill(directory.path(), records, 150);
+        for (name, throughput) in [
+            ("records", Throughput::Elements(records as u64)),
+            ("bytes", Throughput::Bytes(records as u64 * 176)),
+        ] {
+            group.throughput(throughput);
+            group.bench_function(format!("{records}_by_{name}"), |bencher| {
+                bencher.iter_custom(|times| {
+                    (0..times).map(|_| time_of_opening(directory.path(), records)).sum()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn time_of_opening(directory: &Path, records: usize) -> Duration {
+    let began = Instant::now();
+    let files = Files::open(directory).expect("the directory is there");
+    let mut visited = 0;
+    let opened = block_on(open_machine(&files, Options::default(), |_, _, payload| {
+        visited += black_box(payload).len() / 150;
+    }));
+    let took = began.elapsed();
+    opened.expect("the log opens");
+    assert_eq!(visited, records);
+    took
+}
+
+criterion_group!(benches, append, group_commit, recovery);
+criterion_main!(benches);

@@ -1,0 +1,105 @@
+//! The bounds of a log, each with its name. Nothing here is read from a file; the user's configuration fills it in.
+
+use std::time::Duration;
+
+use crate::error::OpenError;
+use crate::format::BLOCK_BYTES;
+
+/// How a log is written and how much it may hold.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bytes of a segment's file, allocated when it is created. A multiple of 4,096, from 16 KiB to 4 GiB. A record that
+    /// does not fit gets a segment of its own size. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// Bytes of all segment files together at which records are refused. At least 16 segments; an eighth, and at least
+    /// two segments of it, are kept for removals and compaction. Default: no bound.
+    pub max_bytes: u64,
+    /// Bytes that may wait to be written before records are refused. Default 64 MiB.
+    pub pending_bytes_max: usize,
+    /// Bytes at which a write is closed and the next one begun. Default 1 MiB.
+    pub write_bytes_max: usize,
+    /// How long a sealed pass waits for others to share its write. Default 0.
+    pub commit_delay: Duration,
+    /// Reads of records in flight. Default 64.
+    pub reads_max: usize,
+    /// Bytes of old segments that compaction reads in a second; 0 is no bound. Default 32 MiB.
+    pub compaction_bytes_per_s: u64,
+    /// Whether opening is refused when a segment is damaged, instead of keeping what is readable. Default false.
+    pub strict: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            max_bytes: u64::MAX,
+            pending_bytes_max: 64 << 20,
+            write_bytes_max: 1 << 20,
+            commit_delay: Duration::ZERO,
+            reads_max: 64,
+            compaction_bytes_per_s: 32 << 20,
+            strict: false,
+        }
+    }
+}
+
+impl Options {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`OpenError::Options`] names the first that is out of its bounds.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let block = BLOCK_BYTES as u64;
+        let rules = [
+            (
+                (16 << 10..=4 << 30).contains(&self.segment_bytes)
+                    && self.segment_bytes.is_multiple_of(block),
+                ("segment_bytes", self.segment_bytes, "a multiple of 4096 from 16 KiB to 4 GiB"),
+            ),
+            (
+                self.max_bytes / 16 >= self.segment_bytes,
+                ("max_bytes", self.max_bytes, "at least 16 segments"),
+            ),
+            (
+                self.write_bytes_max >= BLOCK_BYTES,
+                ("write_bytes_max", self.write_bytes_max as u64, "at least 4096"),
+            ),
+            (
+                self.pending_bytes_max >= self.write_bytes_max,
+                ("pending_bytes_max", self.pending_bytes_max as u64, "at least write_bytes_max"),
+            ),
+            (self.reads_max > 0, ("reads_max", 0, "at least 1")),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, (option, value, rule))) => Err(OpenError::Options { option, value, rule }),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that records may not take, so that removing them always has room.
+    pub(crate) fn reserve_bytes(&self) -> u64 {
+        (self.max_bytes / 8).max(2 * self.segment_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_within_its_bounds_and_others_are_named() {
+        assert!(Options::default().check().is_ok());
+        let cases: [(Options, &str); 4] = [
+            (Options { segment_bytes: 5_000, ..Options::default() }, "segment_bytes"),
+            (Options { max_bytes: 1 << 20, ..Options::default() }, "max_bytes"),
+            (Options { pending_bytes_max: 1 << 10, ..Options::default() }, "pending_bytes_max"),
+            (Options { reads_max: 0, ..Options::default() }, "reads_max"),
+        ];
+        for (options, name) in cases {
+            assert!(
+                matches!(options.check(), Err(OpenError::Options { option, .. }) if option == name),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A session that outlives its connections, and its subscriptions. Deadlines are wall-clock time, so that they hold
+//! across restarts.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::Record;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct Session {
+    /// The client it belongs to.
+    pub client_id: String,
+    /// When it began, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// When it ends if nobody connects to it, in milliseconds since 1970; `None`: never.
+    pub expires_at_ms: Option<u64>,
+    /// Its session expiry interval in seconds; `u32::MAX`: never.
+    pub expiry_interval_s: u32,
+    /// The protocol version of its last connection: 3, 4 or 5.
+    pub protocol_version: u8,
+    /// Whether its last connection ended with its will discarded.
+    pub is_clean: bool,
+    /// The will that is still to be published.
+    pub will: Option<Will>,
+}
+
+impl Record for Session {
+    const KIND: u16 = 0x0101;
+}
+
+/// A will.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct Will {
+    /// The topic name.
+    pub topic: String,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// 0 to 2.
+    pub qos: u8,
+    /// Whether it is to be retained.
+    pub retain: bool,
+    /// Its delay interval in seconds.
+    pub delay_s: u32,
+    /// Its forwardable v5 properties as they were received.
+    pub properties: Vec<u8>,
+    /// When it is due, in milliseconds since 1970; `None`: the connection has not ended.
+    pub due_at_ms: Option<u64>,
+}
+
+/// A subscription of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct Subscription {
+    /// The id of the session's record.
+    pub session: u64,
+    /// The topic filter, with `$share/…` if it is shared.
+    pub filter: String,
+    /// The maximum QoS, 0 to 2.
+    pub qos: u8,
+    /// The option of this name.
+    pub no_local: bool,
+    /// The option of this name.
+    pub retain_as_published: bool,
+    /// The option of this name, 0 to 2.
+    pub retain_handling: u8,
+    /// The subscription identifier.
+    pub identifier: Option<u32>,
+}
+
+impl Record for Subscription {
+    const KIND: u16 = 0x0201;
+}

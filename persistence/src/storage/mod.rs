@@ -1,0 +1,85 @@
+//! Where segments lie. A storage does what it is told, in any order and at the same time; it knows names, not contents.
+
+#[cfg(feature = "glommio")]
+pub mod direct;
+pub mod files;
+pub mod memory;
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::error::StorageError;
+use crate::format::SegmentNumber;
+use crate::log::operation::{Answer, Operation};
+
+/// A segment's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// One directory of segments. Its futures belong to one thread.
+pub trait Storage: 'static {
+    /// All segments, in any order.
+    fn list(&self) -> impl Future<Output = Result<Vec<Listed>, StorageError>>;
+
+    /// Creates the segment, or takes the one there is, and allocates this many bytes of zeros to it.
+    fn create(&self, segment: SegmentNumber, bytes: u64) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Writes all of the bytes; offset and length are whole blocks.
+    fn write(
+        &self,
+        segment: SegmentNumber,
+        offset: u64,
+        bytes: Rc<Vec<u8>>,
+    ) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Makes the segment's writes survive a loss of power.
+    fn sync(&self, segment: SegmentNumber) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Makes creations, renamings and deletions survive a loss of power.
+    fn sync_directory(&self) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Reads; offset and length are whole blocks, and fewer bytes come only where the file ends.
+    fn read(
+        &self,
+        segment: SegmentNumber,
+        offset: u64,
+        bytes: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, StorageError>>;
+
+    /// Cuts the file off behind `bytes` and makes that, and all before, survive a loss of power.
+    fn cut(&self, segment: SegmentNumber, bytes: u64) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Renames the segment's file to `*.damaged`.
+    fn quarantine(&self, segment: SegmentNumber) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Deletes the segment's file; one that is not there is deleted.
+    fn delete(&self, segment: SegmentNumber) -> impl Future<Output = Result<(), StorageError>>;
+
+    /// Lets time pass.
+    fn wait(&self, duration: Duration) -> impl Future<Output = ()>;
+
+    /// Does what the log asks for.
+    fn perform(&self, operation: Operation) -> impl Future<Output = Result<Answer, StorageError>> {
+        async move {
+            match operation {
+                Operation::Create { segment, bytes } => self.create(segment, bytes).await?,
+                Operation::Write { segment, offset, bytes } => self.write(segment, offset, bytes).await?,
+                Operation::Sync { segment } => self.sync(segment).await?,
+                Operation::SyncDirectory => self.sync_directory().await?,
+                Operation::Read { segment, offset, bytes } => {
+                    return self.read(segment, offset, bytes).await.map(Answer::Bytes);
+                }
+                Operation::Quarantine { segment } => self.quarantine(segment).await?,
+                Operation::Delete { segment } => self.delete(segment).await?,
+                Operation::Wait { duration } => self.wait(duration).await,
+            }
+            Ok(Answer::Done)
+        }
+    }
+}
