@@ -18,10 +18,9 @@ mod report;
 mod scenarios;
 mod storm;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use args::{Arguments, Command};
 use clap::Parser;
-use report::Report;
 use scenarios::{named, offline, retain, traffic};
 use std::process::ExitCode;
 
@@ -40,16 +39,16 @@ fn main() -> ExitCode {
         }
     }
     let (outcome, json) = match &command {
-        Command::Conn(conn) => (run(|| conn::run(conn)), conn.target.json),
-        Command::Storm(storm) => (run(|| storm::run(storm)), storm.target.json),
-        Command::Pairs(pairs) => (run(|| traffic::run("pairs", &pairs.to_plan())), pairs.traffic.target.json),
-        Command::Fanout(fanout) => {
-            (run(|| traffic::run("fanout", &fanout.to_plan())), fanout.traffic.target.json)
+        Command::Conn(conn) => (conn::run(conn), conn.target.json),
+        Command::Storm(storm) => (storm::run(storm), storm.target.json),
+        Command::Pairs(pairs) => (traffic::run("pairs", &pairs.to_plan()), pairs.traffic.target.json),
+        Command::Fanout(fanout) => (traffic::run("fanout", &fanout.to_plan()), fanout.traffic.target.json),
+        Command::Fanin(fanin) => (traffic::run("fanin", &fanin.to_plan()), fanin.traffic.target.json),
+        Command::Wild(wild) => {
+            (wild.to_plan().and_then(|plan| traffic::run("wild", &plan)), wild.traffic.target.json)
         }
-        Command::Fanin(fanin) => (run(|| traffic::run("fanin", &fanin.to_plan())), fanin.traffic.target.json),
-        Command::Wild(wild) => (run(|| traffic::run("wild", &wild.to_plan()?)), wild.traffic.target.json),
-        Command::Retain(retain) => (run(|| retain::run(retain)), retain.stored.target.json),
-        Command::Offline(offline) => (run(|| offline::run(offline)), offline.stored.target.json),
+        Command::Retain(retain) => (retain::run(retain), retain.stored.target.json),
+        Command::Offline(offline) => (offline::run(offline), offline.stored.target.json),
         Command::Calibrate(calibrate) => return end(calibrate::run(calibrate).map(|()| true)),
         Command::Compare(compare) => return end(compare::run(compare, quiet)),
         Command::Report(report) => return end(page::run(report).map(|()| true)),
@@ -69,10 +68,4 @@ fn end(outcome: Result<bool>) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// Raises the descriptor limit first, because the soft limit is often 1,024.
-fn run(scenario: impl FnOnce() -> Result<Report>) -> Result<Report> {
-    net::syscalls::raise_descriptor_limit().context("RLIMIT_NOFILE")?;
-    scenario()
 }

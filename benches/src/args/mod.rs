@@ -24,7 +24,7 @@ pub use traffic::{FaninArguments, FanoutArguments, PairsArguments, WildArguments
 /// Exit code 0: measured and verified; 1: a message was lost, duplicated or out of order, or a connection failed;
 /// 2: the run could not be made.
 #[derive(Debug, Parser)]
-#[command(version, args_override_self = true)]
+#[command(name = "ringmq-bench", version, args_override_self = true)]
 pub struct Arguments {
     /// Show no progress on the terminal.
     #[arg(long, global = true)]

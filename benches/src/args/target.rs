@@ -1,6 +1,7 @@
 //! Which broker a scenario talks to, and how.
 
 use crate::net::endpoint::Endpoint;
+use crate::net::syscalls;
 use crate::net::transport::{TlsTerms, Transport, WebSocketTerms};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 
 /// Descriptors of a table that are not connections: standard streams, epoll, files that are looked at.
 const DESCRIPTORS_RESERVED: u64 = 32;
+/// A client identifier with a number behind it stays far below what MQTT allows.
+const PREFIX_BYTES_MAX: usize = 256;
 
 /// Which broker, how to speak to it, and what to observe.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +21,7 @@ pub struct TargetArguments {
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
     /// TCP port of the broker.
-    #[arg(long, default_value_t = 1883)]
+    #[arg(long, default_value_t = 1883, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// MQTT version: 3 for 3.1, 4 for 3.1.1, 5 for 5.0.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=5))]
@@ -38,8 +41,8 @@ pub struct TargetArguments {
     /// The most handshakes in progress at once, over all threads.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub connecting_max: u32,
-    /// Beginning of every client identifier.
-    #[arg(long, default_value = "bench")]
+    /// Beginning of every topic and client identifier.
+    #[arg(long, default_value = "bench", value_parser = prefix)]
     pub prefix: String,
     /// TLS below MQTT, or below the WebSocket; needs `--ca` or `--insecure`.
     #[arg(long)]
@@ -88,12 +91,13 @@ impl TargetArguments {
         Ok(Endpoint { address, transport, private_fd_tables: self.private_fd_tables })
     }
 
-    /// Checks that `connections` fit into the descriptors allowed: `descriptors_max` for the process, or for each thread
-    /// where each has a table of its own.
+    /// Raises the soft limit of descriptors to the hard one and checks that `connections` fit into it: a limit of the process,
+    /// or of each thread where each has a table of its own.
     ///
     /// # Errors
     /// When they do not fit; the message says what to do.
-    pub fn check_descriptors(&self, connections: u64, descriptors_max: u64) -> Result<()> {
+    pub fn check_descriptors(&self, connections: u64) -> Result<()> {
+        let descriptors_max = syscalls::raise_descriptor_limit().context("RLIMIT_NOFILE")?;
         let tables = if self.private_fd_tables { u64::from(self.threads) } else { 1 };
         let needed = connections.div_ceil(tables) + DESCRIPTORS_RESERVED;
         ensure!(
@@ -116,6 +120,28 @@ impl TargetArguments {
             3 => ProtocolVersion::V31,
             4 => ProtocolVersion::V311,
             _ => ProtocolVersion::V5,
+        }
+    }
+}
+
+/// Topics begin with it, so it has to be what a TopicName may be. [MQTT-4.7.1-1] [MQTT-4.7.2-1]
+fn prefix(text: &str) -> Result<String> {
+    ensure!(!text.is_empty() && text.len() <= PREFIX_BYTES_MAX, "from 1 to {PREFIX_BYTES_MAX} bytes");
+    ensure!(!text.contains(['+', '#', '\0']) && !text.starts_with('$'), "no topic begins like this");
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_what_a_topic_may_begin_with() {
+        for text in ["bench", "a/b", "Ünï"] {
+            assert_eq!(prefix(text).unwrap(), text);
+        }
+        for text in ["", "a/+", "#", "$SYS", "a\0b", &"x".repeat(PREFIX_BYTES_MAX + 1)] {
+            assert!(prefix(text).is_err(), "{text}");
         }
     }
 }

@@ -19,12 +19,15 @@ pub struct TrafficArguments {
     /// Quality of service of publications and subscriptions.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub qos: u8,
-    /// Seconds to measure.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: u64,
-    /// Seconds of traffic before the measurement starts.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3_600))]
-    pub warmup: u64,
+    /// Seconds to measure, 0.1 to 86,400.
+    #[arg(long, default_value_t = 5.0, value_parser = measured_s)]
+    pub seconds: f64,
+    /// Seconds of traffic before the measurement starts, 0 to 3,600.
+    #[arg(long, default_value_t = 1.0, value_parser = warmup_s)]
+    pub warmup: f64,
+    /// Seconds without a delivery, 0.1 to 60, after which what is still on its way at the end counts as lost.
+    #[arg(long, default_value_t = 10.0, value_parser = drain_s)]
+    pub drain: f64,
     /// Payload bytes; at least 16, which hold publisher, sequence number and send time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub payload: u32,
@@ -54,8 +57,9 @@ impl TrafficArguments {
             publishers,
             subscribers,
             qos: QoS::from_u8(self.qos).unwrap_or_default(),
-            measured: Duration::from_secs(self.seconds),
-            warmup: Duration::from_secs(self.warmup),
+            measured: Duration::from_secs_f64(self.seconds),
+            warmup: Duration::from_secs_f64(self.warmup),
+            drain_quiet: Duration::from_secs_f64(self.drain),
             payload_bytes: self.payload as usize,
             window_messages: u32::from(self.window.unwrap_or(window)),
             rate_per_s: f64::from(self.rate),
@@ -63,6 +67,24 @@ impl TrafficArguments {
             allow_loss: self.allow_loss,
         }
     }
+}
+
+fn measured_s(text: &str) -> Result<f64> {
+    seconds(text, 0.1, 86_400.0)
+}
+
+fn warmup_s(text: &str) -> Result<f64> {
+    seconds(text, 0.0, 3_600.0)
+}
+
+fn drain_s(text: &str) -> Result<f64> {
+    seconds(text, 0.1, 60.0)
+}
+
+fn seconds(text: &str, min: f64, max: f64) -> Result<f64> {
+    let seconds: f64 = text.parse()?;
+    anyhow::ensure!((min..=max).contains(&seconds), "it is not from {min} to {max}");
+    Ok(seconds)
 }
 
 /// `ringmq-bench pairs`.

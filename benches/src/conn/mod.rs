@@ -6,16 +6,14 @@ mod board;
 mod broadcast;
 mod holder;
 mod kernel;
-mod pinger;
 
 use crate::args::ConnArguments;
 use crate::clock::Clock;
 use crate::live;
-use crate::net::syscalls;
 use crate::observe::observer::{Observer, Sample};
 use crate::phase::{Totals, Workers};
 use crate::report::Report;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use board::{Board, Counts, Step};
 use holder::{Outcome, Share};
 use kernel::KernelMemory;
@@ -43,8 +41,7 @@ pub fn run(arguments: &ConnArguments) -> Result<Report> {
     let target = &arguments.target;
     let endpoint = target.address()?;
     let connections = u64::from(arguments.connections);
-    let descriptors_max = syscalls::raise_descriptor_limit().context("RLIMIT_NOFILE")?;
-    target.check_descriptors(connections + u64::from(target.threads), descriptors_max)?;
+    target.check_descriptors(connections + u64::from(target.threads))?;
     let mut report = Report::new("conn");
     describe(&mut report, arguments);
     let clock = Clock::start();

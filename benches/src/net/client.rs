@@ -58,6 +58,8 @@ pub struct Client {
     out: Vec<u8>,
     sent: usize,
     queued: bool,
+    /// Whether it had something to send since [`Clients::was_silent`] was asked.
+    spoke: bool,
     /// `None` on plain TCP.
     layers: Option<Box<Layers>>,
 }
@@ -80,6 +82,7 @@ impl Client {
             out: greeting.connect,
             sent: 0,
             queued: false,
+            spoke: false,
             layers,
         })
     }
@@ -96,6 +99,7 @@ impl Client {
             out: Vec::new(),
             sent: 0,
             queued: false,
+            spoke: false,
             layers: None,
         }
     }
@@ -229,7 +233,7 @@ impl Clients {
     pub fn out(&mut self, index: u32) -> &mut Vec<u8> {
         let client = &mut self.list[index as usize];
         if !client.queued {
-            client.queued = true;
+            (client.queued, client.spoke) = (true, true);
             self.queue.push(index);
             if client.out.capacity() == 0 {
                 client.out = self.spare.pop().unwrap_or_default();
@@ -252,6 +256,11 @@ impl Clients {
             }
         }
         Ok(())
+    }
+
+    /// Whether this client had nothing to send since this was asked last.
+    pub fn was_silent(&mut self, index: u32) -> bool {
+        !std::mem::take(&mut self.list[index as usize].spoke)
     }
 
     /// Whether this client's socket is gone.

@@ -199,6 +199,37 @@ impl Engine {
         self.drop_all();
     }
 
+    /// Appends `farewell` to every ready client and waits until the broker has closed their connections, at most `wait_max`:
+    /// whoever connects next under the same name then does not meet what is left of the one before. The driver is not told.
+    pub fn leave(&mut self, farewell: &[u8], wait_max: Duration) {
+        let deadline_ns = self.clock.now_ns() + wait_max.as_nanos() as u64;
+        let mut open = 0_u32;
+        for index in 0..self.clients.len() {
+            self.clients.out(index).extend_from_slice(farewell);
+            let is_leaving =
+                self.clients.at(index).stage == Stage::Ready && self.clients.flush(index).is_ok();
+            if is_leaving {
+                open += 1;
+            } else {
+                self.clients.at(index).close();
+            }
+        }
+        while open > 0 && self.clock.now_ns() < deadline_ns {
+            let wait = Duration::from_nanos(deadline_ns - self.clock.now_ns().min(deadline_ns));
+            if self.poll.poll(&mut self.events, Some(wait)).is_err() {
+                break;
+            }
+            for event in &self.events {
+                let client = self.clients.at(event.token().0 as u32);
+                if client.stream.as_mut().is_some_and(|stream| is_ended(stream, &mut self.buffer)) {
+                    client.close();
+                    open -= 1;
+                }
+            }
+        }
+        self.drop_all();
+    }
+
     /// Waits for events with the resolution of a nanosecond; what is left to wait afterwards is nothing.
     fn wait_fine(&self, wait: Duration) -> Duration {
         if !wait.is_zero() {
@@ -214,6 +245,13 @@ impl Engine {
             self.clients.out(index).extend_from_slice(pingreq);
         }
         is_ready
+    }
+
+    /// The same for a client that had nothing to send since this was called for it last.
+    pub fn ping_silent(&mut self, index: u32, pingreq: &[u8]) {
+        if index < self.clients.len() && self.clients.was_silent(index) {
+            self.ping(index, pingreq);
+        }
     }
 
     fn flush(&mut self, driver: &mut impl Driver) {
@@ -232,7 +270,9 @@ impl Engine {
             client.stage = Stage::Greeting;
             client.greeted_ns = self.clock.now_ns();
         }
-        if let Err(cause) = connected.map_err(anyhow::Error::from).and_then(|()| self.clients.flush(index)) {
+        let address = self.endpoint.address;
+        let connected = connected.with_context(|| format!("connect to {address}"));
+        if let Err(cause) = connected.and_then(|()| self.clients.flush(index)) {
             self.close(driver, index, cause);
         }
     }
@@ -398,5 +438,16 @@ impl Engine {
             self.connecting -= 1;
         }
         driver.handle_closed(index, was == Stage::Ready, cause);
+    }
+}
+
+/// Reads what is there and forgets it; whether the broker has closed the connection.
+fn is_ended(stream: &mut impl Read, buffer: &mut [u8]) -> bool {
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
     }
 }

@@ -4,6 +4,7 @@ pub mod client;
 pub mod endpoint;
 pub mod engine;
 pub mod opener;
+pub mod pinger;
 pub mod sources;
 pub mod syscalls;
 pub mod transport;

@@ -114,7 +114,7 @@ mod tests {
         let plan = pairs.to_plan();
         assert_eq!(
             (pairs.traffic.target.port, pairs.traffic.seconds, pairs.traffic.target.json),
-            (1999, 3, true)
+            (1999, 3.0, true)
         );
         assert_eq!(
             (plan.publishers, plan.subscribers, plan.rate_per_s, plan.qos as u8),

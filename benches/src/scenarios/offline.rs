@@ -12,7 +12,7 @@ use anyhow::Result;
 /// # Errors
 /// When the broker cannot be reached or does not let the publishers in.
 pub fn run(arguments: &OfflineArguments) -> Result<Report> {
-    let mut run = StoredRun::new("offline", &arguments.stored)?;
+    let mut run = StoredRun::new("offline", &arguments.stored, arguments.sessions)?;
     run.report().add("sessions", arguments.sessions);
     run.report().add("messages", arguments.messages);
     run.report().add("qos", arguments.qos);

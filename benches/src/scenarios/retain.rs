@@ -11,7 +11,7 @@ use anyhow::Result;
 /// # Errors
 /// When the broker cannot be reached or does not let every client in.
 pub fn run(arguments: &RetainArguments) -> Result<Report> {
-    let mut run = StoredRun::new("retain", &arguments.stored)?;
+    let mut run = StoredRun::new("retain", &arguments.stored, arguments.subscribers)?;
     let deposit = arguments.to_deposit();
     run.report().add("messages", arguments.messages);
     run.report().add("subscribers", arguments.subscribers);

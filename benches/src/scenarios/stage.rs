@@ -8,6 +8,7 @@ use crate::live;
 use crate::net::client::Greeting;
 use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
+use crate::net::pinger::Pinger;
 use crate::net::{syscalls, wire};
 use crate::observe::observer::{Observer, Sample};
 use crate::phase::{Phase, Shared, Totals, Workers};
@@ -19,6 +20,8 @@ use std::time::Duration;
 const TURN_MAX: Duration = Duration::from_millis(5);
 /// All connections together have this long, and a second more for every 500.
 const OPENING_MAX: Duration = Duration::from_secs(30);
+/// A broker has this long to close the connections of clients that said they leave.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
 /// When a stage is complete, what should not come has this long to come after all.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -67,6 +70,8 @@ pub fn work<A: Actor>(
     let mut engine = Engine::new(target.address()?, target.version(), timeout, clock)?;
     let connecting_max = target.connecting_max / u32::from(target.threads);
     let mut opener = Opener::new(actor.clients(), connecting_max, 0.0, clock.now_ns());
+    let mut pinger = Pinger::for_silent(target.keep_alive, actor.clients(), clock.now_ns());
+    let pingreq = wire::ping(target.version())?;
     loop {
         let phase = shared.phase();
         if phase == Phase::Stopping {
@@ -78,6 +83,9 @@ pub fn work<A: Actor>(
             let (source, greeting) = actor.greeting(index)?;
             engine.open(&mut actor, source, greeting);
         }
+        while let Some(index) = pinger.poll_due(now_ns) {
+            engine.ping_silent(index, &pingreq);
+        }
         let wait = actor.wait_max(now_ns).map_or(TURN_MAX, |wait| wait.min(TURN_MAX));
         engine.turn(&mut actor, wait)?;
         actor.tell_progress();
@@ -85,7 +93,7 @@ pub fn work<A: Actor>(
             thread::sleep(pause);
         }
     }
-    engine.close_all(&wire::disconnect(target.version())?);
+    engine.leave(&wire::disconnect(target.version())?, LEAVING_MAX);
     Ok(actor.into_outcome())
 }
 

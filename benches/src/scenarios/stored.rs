@@ -53,9 +53,10 @@ impl StoredRun {
     /// A run without stages.
     ///
     /// # Errors
-    /// When the process to be observed does not exist.
-    pub fn new(scenario: &'static str, arguments: &StoredArguments) -> Result<StoredRun> {
+    /// When the process to be observed does not exist, or there are not enough descriptors for `clients` at once.
+    pub fn new(scenario: &'static str, arguments: &StoredArguments, clients: u32) -> Result<StoredRun> {
         let (clock, target) = (Clock::start(), &arguments.target);
+        target.check_descriptors(u64::from(clients.max(arguments.publishers)))?;
         let mut report = Report::new(scenario);
         report.add("target", format!("{}:{}", target.host, target.port));
         report.add("mqtt", target.mqtt);

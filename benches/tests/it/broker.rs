@@ -14,7 +14,7 @@ use std::thread;
 
 const VERSION: ProtocolVersion = ProtocolVersion::V311;
 /// The message at which the fault shows, counted over all connections.
-const FAULT_AT: u64 = 500;
+pub const FAULT_AT: u64 = 100;
 
 /// What goes wrong, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,19 +57,25 @@ pub fn start_on(port: u16, fault: Fault) -> u16 {
     port
 }
 
-/// Reads packets until the peer leaves.
+/// Reads packets until the peer leaves, or says that it does.
 fn serve(mut stream: TcpStream, state: &State) {
     let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
     stream.set_nodelay(true).unwrap();
-    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+    'serving: while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
         input.extend_from_slice(&buffer[..bytes]);
         let mut used = 0;
         while let Some(frame) = decode_frame(&input[used..], 1 << 20).unwrap() {
             used += frame.bytes;
-            handle(&mut stream, decode_packet(frame, VERSION).unwrap(), state);
+            let packet = decode_packet(frame, VERSION).unwrap();
+            if let Packet::Disconnect(_) = packet {
+                break 'serving;
+            }
+            handle(&mut stream, packet, state);
         }
         input.drain(..used);
     }
+    // What delivers to it holds the stream as well. The peer may have closed it already.
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn handle(stream: &mut TcpStream, packet: Packet<'_>, state: &State) {

@@ -59,7 +59,7 @@ fn brokers_are_compared_and_every_failure_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = folder.path().join("compare.toml");
     let flags =
-        "\"--publishers\", \"1\", \"--subscribers\", \"1\", \"--seconds\", \"1\", \"--warmup\", \"0\"";
+        "\"--publishers\", \"1\", \"--subscribers\", \"1\", \"--seconds\", \"0.4\", \"--warmup\", \"0\"";
     let text = entry("good", "")
         + &entry("loses", ", BENCH_TEST_LOSES = \"1\"")
         + "[[broker]]\nname = \"absent\"\ncommand = [\"no-such-broker\", \"{port}\"]\nremedy = \"get it\"\n"

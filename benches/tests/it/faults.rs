@@ -1,6 +1,7 @@
 //! Each fault is found, named and turned into an exit code; a flawless broker passes.
 
-use crate::broker::{Fault, start};
+use crate::broker::{FAULT_AT, Fault, start};
+use crate::scenarios::at_once;
 use serde_json::Value;
 use std::process::Command;
 
@@ -11,7 +12,7 @@ fn pairs(fault: Fault, more: &[&str]) -> (Option<i32>, Value) {
     let arguments = ["pairs", "--port", &port, "--publishers", "1", "--subscribers", "1", "--json"];
     let output = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"))
         .args(arguments)
-        .args(["--seconds", "1", "--warmup", "0", "--payload", "40"])
+        .args(["--seconds", "0.4", "--warmup", "0", "--payload", "40", "--drain", "2"])
         .args(more)
         .output()
         .unwrap();
@@ -29,24 +30,23 @@ fn check(fault: Fault, more: &[&str], counter: &str, exit_code: i32) {
         let is_expected = key == counter || (counter == "damaged" && key == "lost");
         assert_eq!(report[key], u64::from(is_expected), "{key} in {report:#}");
     }
-    assert!(report["delivered"].as_u64() > Some(500), "the fault never happened: {report:#}");
+    assert!(report["delivered"].as_u64() > Some(FAULT_AT), "the fault never happened: {report:#}");
 }
 
 #[test]
 fn a_flawless_broker_passes_at_every_qos() {
-    for qos in ["0", "1", "2"] {
+    at_once(["0", "1", "2"], |qos| {
         let (code, report) = pairs(Fault::None, &["--qos", qos]);
         assert_eq!(code, Some(0), "{report:#}");
         assert_eq!(report["failures"], Value::Array(Vec::new()));
         assert_eq!(report["handshakes_open"], 0);
-    }
+    });
 }
 
 #[test]
 fn a_lost_message_is_found() {
-    check(Fault::Lose, &["--qos", "0"], "lost", 1);
-    check(Fault::Lose, &["--qos", "1"], "lost", 1);
-    check(Fault::Lose, &["--qos", "0", "--allow-loss"], "lost", 0);
+    let cases: [(&[&str], i32); 3] = [(&["--qos", "0"], 1), (&["--qos", "1"], 1), (&["--allow-loss"], 0)];
+    at_once(cases, |(more, code)| check(Fault::Lose, more, "lost", code));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn damaged_and_misrouted_messages_are_found() {
 
 #[test]
 fn a_lost_connection_fails_the_run() {
-    let (code, report) = pairs(Fault::Disconnect, &[]);
+    let (code, report) = pairs(Fault::Disconnect, &["--drain", "0.5"]);
     assert_eq!((code, &report["disconnected"]), (Some(1), &Value::from(1)), "{report:#}");
 }
 
@@ -81,7 +81,7 @@ fn a_refused_connection_ends_the_run_at_once() {
 
 #[test]
 fn connections_are_counted_and_refusals_reported() {
-    for (fault, connected, exit_code) in [(Fault::None, 50, 0), (Fault::RefuseConnect, 0, 1)] {
+    at_once([(Fault::None, 50, 0), (Fault::RefuseConnect, 0, 1)], |(fault, connected, exit_code)| {
         let port = start(fault).to_string();
         let output = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"))
             .args(["conn", "--port", &port, "--connections", "50", "--subscribe", "--json"])
@@ -89,5 +89,5 @@ fn connections_are_counted_and_refusals_reported() {
             .unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((output.status.code(), &report["connected"]), (Some(exit_code), &Value::from(connected)));
-    }
+    });
 }

@@ -70,18 +70,21 @@ pub fn start(fault: Fault) -> u16 {
     port
 }
 
-/// Reads packets until the peer leaves.
+/// Reads packets until the peer leaves, or says that it does.
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
     let (mut id, mut version) = (String::new(), ProtocolVersion::V311);
     stream.set_nodelay(true).unwrap();
-    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+    'serving: while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
         input.extend_from_slice(&buffer[..bytes]);
         let mut used = 0;
         while let Some(frame) = decode_frame(&input[used..], 1 << 20).unwrap() {
             used += frame.bytes;
             let packet = decode_packet(frame, version).unwrap();
             let mut state = state.lock().unwrap();
+            if let Packet::Disconnect(_) = packet {
+                break 'serving;
+            }
             if let Packet::Connect(connect) = &packet {
                 (id, version) = (connect.client_id.to_string(), connect.version);
             }

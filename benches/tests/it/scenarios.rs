@@ -3,6 +3,7 @@
 use crate::keeper::{Fault, start};
 use serde_json::Value;
 use std::process::Command;
+use std::thread;
 
 /// Runs a scenario against the faulty broker and returns exit code and report.
 fn run(fault: Fault, command: &str) -> (Option<i32>, Value) {
@@ -23,8 +24,26 @@ fn passes(command: &str) -> Value {
     report
 }
 
+/// With a timeout for runs that miss something, which end by it.
+fn in_time(command: &str) -> String {
+    format!("{command} --timeout 2")
+}
+
+/// Runs what mostly waits beside one another.
+pub fn at_once<T: Send, const N: usize>(cases: [T; N], run: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| run(case));
+        }
+    });
+}
+
+/// The same for several faults, one broker each.
+fn fail<const N: usize>(cases: [(Fault, &str, &str); N]) {
+    at_once(cases, |(fault, command, counter)| fails(fault, command, counter));
+}
+
 /// The fault is counted as exactly one of `counter`, and nothing else is found.
-#[track_caller]
 fn fails(fault: Fault, command: &str, counter: &str) {
     let (code, report) = run(fault, command);
     assert_eq!(code, Some(1), "{command}: {report:#}");
@@ -33,55 +52,66 @@ fn fails(fault: Fault, command: &str, counter: &str) {
     }
 }
 
-const FANOUT: &str = "fanout --subscribers 3 --seconds 1 --warmup 0";
-const FANIN: &str = "fanin --publishers 6 --subscribers 3 --seconds 1 --warmup 0";
-const SHARED: &str = "fanin --publishers 6 --subscribers 3 --shared g --seconds 1 --warmup 0";
-const WILD: &str = "wild --publishers 4 --clients 6 --filters 60 --matching 4 --seconds 1 --warmup 0";
-const RETAIN: &str = "retain --messages 200 --publishers 3 --timeout 3";
-const OFFLINE: &str = "offline --sessions 5 --messages 20 --publishers 2 --timeout 3";
+const FANOUT: &str = "fanout --subscribers 3 --seconds 0.4 --warmup 0 --drain 2";
+const FANIN: &str = "fanin --publishers 6 --subscribers 3 --seconds 0.4 --warmup 0 --drain 2";
+const SHARED: &str = "fanin --publishers 6 --subscribers 3 --shared g --seconds 0.4 --warmup 0 --drain 2";
+const WILD: &str =
+    "wild --publishers 4 --clients 6 --filters 60 --matching 4 --seconds 0.4 --warmup 0 --drain 2";
+const RETAIN: &str = "retain --messages 200 --publishers 3";
+const OFFLINE: &str = "offline --sessions 5 --messages 20 --publishers 2";
 
 #[test]
 fn a_flawless_broker_passes_every_scenario_at_every_qos_and_version() {
-    for more in ["--qos 0 --mqtt 4", "--qos 1 --mqtt 5", "--qos 2 --mqtt 4 --threads 2"] {
+    at_once(["--qos 0 --mqtt 4", "--qos 1 --mqtt 5", "--qos 2 --mqtt 4 --threads 2"], |more| {
         for scenario in [FANOUT, FANIN, SHARED, WILD] {
             let report = passes(&format!("{scenario} {more}"));
-            assert!(report["delivered"].as_u64() > Some(100), "{report:#}");
+            assert!(report["delivered"].as_u64() > Some(50), "{report:#}");
         }
         let report = passes(&format!("{RETAIN} {more} --subscribers 2"));
         assert_eq!(report["delivered"], 400, "{report:#}");
-    }
-    for more in ["--qos 1 --mqtt 5", "--qos 2 --mqtt 4 --threads 2"] {
-        let report = passes(&format!("{OFFLINE} {more}"));
-        assert_eq!((&report["queued"], &report["delivered"]), (&Value::from(100), &Value::from(100)));
-    }
+        if !more.contains("--qos 0") {
+            let report = passes(&format!("{OFFLINE} {more}"));
+            assert_eq!((&report["queued"], &report["delivered"]), (&Value::from(100), &Value::from(100)));
+        }
+    });
 }
 
 #[test]
 fn a_group_that_loses_or_shares_a_message_fails() {
-    fails(Fault::Lose, SHARED, "lost");
-    fails(Fault::Duplicate, &format!("{SHARED} --qos 1"), "duplicated");
-    fails(Fault::Stray, &format!("{SHARED} --qos 1"), "duplicated");
+    let acknowledged = format!("{SHARED} --qos 1");
+    fail([
+        (Fault::Lose, SHARED, "lost"),
+        (Fault::Duplicate, &acknowledged, "duplicated"),
+        (Fault::Stray, &acknowledged, "duplicated"),
+    ]);
 }
 
 #[test]
 fn a_match_too_few_or_too_many_fails() {
-    fails(Fault::Lose, WILD, "lost");
-    fails(Fault::Stray, WILD, "damaged");
-    fails(Fault::Lose, FANOUT, "lost");
-    fails(Fault::Lose, FANIN, "lost");
+    fail([
+        (Fault::Lose, WILD, "lost"),
+        (Fault::Stray, WILD, "damaged"),
+        (Fault::Lose, FANOUT, "lost"),
+        (Fault::Lose, FANIN, "lost"),
+    ]);
 }
 
 #[test]
 fn retained_messages_that_are_missing_doubled_or_not_flagged_fail() {
-    fails(Fault::Lose, RETAIN, "lost");
-    fails(Fault::Duplicate, RETAIN, "duplicated");
-    let (code, report) = run(Fault::Unflagged, RETAIN);
-    assert_eq!((code, &report["damaged"], &report["lost"]), (Some(1), &Value::from(200), &Value::from(200)));
+    at_once([Fault::Lose, Fault::Duplicate, Fault::Unflagged], |fault| match fault {
+        Fault::Lose => fails(fault, &in_time(RETAIN), "lost"),
+        Fault::Duplicate => fails(fault, &in_time(RETAIN), "duplicated"),
+        _ => {
+            let (code, report) = run(fault, &in_time(RETAIN));
+            let found = (code, &report["damaged"], &report["lost"]);
+            assert_eq!(found, (Some(1), &Value::from(200), &Value::from(200)));
+        }
+    });
 }
 
 #[test]
 fn retained_messages_are_cleared_unless_kept() {
-    for (more, left) in [("", 0), (" --keep", 7)] {
+    at_once([("", 0), (" --keep", 7)], |(more, left)| {
         let port = start(Fault::None).to_string();
         let bench = |command: &str| {
             let mut process = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"));
@@ -91,21 +121,23 @@ fn retained_messages_are_cleared_unless_kept() {
         };
         assert_eq!(bench(&format!("retain --messages 20{more}")).0, Some(0));
         // The topics beyond the 13 of this run are still there if the first one kept them.
-        let (code, report) = bench("retain --messages 13 --timeout 3");
+        let (code, report) = bench("retain --messages 13 --timeout 30");
         assert_eq!((code, &report["damaged"]), (Some(i32::from(left > 0)), &Value::from(left)), "{report:#}");
-    }
+    });
 }
 
 #[test]
 fn queued_messages_that_are_missing_doubled_or_swapped_fail() {
-    fails(Fault::Lose, OFFLINE, "lost");
-    fails(Fault::Duplicate, OFFLINE, "duplicated");
-    fails(Fault::Swap, OFFLINE, "out_of_order");
+    fail([
+        (Fault::Lose, &in_time(OFFLINE), "lost"),
+        (Fault::Duplicate, &in_time(OFFLINE), "duplicated"),
+        (Fault::Swap, &in_time(OFFLINE), "out_of_order"),
+    ]);
 }
 
 #[test]
 fn a_forgotten_session_fails() {
-    let (code, report) = run(Fault::Forget, OFFLINE);
+    let (code, report) = run(Fault::Forget, &in_time(OFFLINE));
     assert_eq!(code, Some(1), "{report:#}");
     assert!(
         report["first_failure"].as_str().is_some_and(|cause| cause.contains("session present")),
@@ -128,7 +160,7 @@ fn an_open_loop_counts_the_wait_of_messages_that_could_not_be_sent() {
 
 #[test]
 fn every_report_says_where_and_how_it_was_made() {
-    let report = passes(&format!("{FANOUT} --mqtt 5"));
+    let report = passes(&format!("{FANOUT} --mqtt 5 --seconds 1.1"));
     assert!(report["command_line"].as_str().is_some_and(|line| line.contains(FANOUT)), "{report:#}");
     assert!(report["host"]["kernel"].is_string() && report["latency_p9999_us"].is_number(), "{report:#}");
     assert!(report["latency_cdf"].as_array().is_some_and(|curve| curve.len() > 100), "{report:#}");
@@ -138,7 +170,7 @@ fn every_report_says_where_and_how_it_was_made() {
 #[test]
 fn named_scenarios_and_files_run_with_options_beside_them() {
     let (code, report) =
-        run(Fault::None, "run fanout-1-1K --subscribers 5 --seconds 1 --warmup 0 --rate 100");
+        run(Fault::None, "run fanout-1-1K --subscribers 5 --seconds 0.5 --warmup 0 --rate 100");
     assert_eq!(code, Some(0), "{report:#}");
     assert_eq!((&report["scenario"], &report["subscribers"]), (&Value::from("fanout"), &Value::from(5)));
     assert_eq!(run(Fault::None, "run fanout-1-1K --subscriber 5").0, Some(2));

@@ -17,6 +17,8 @@ pub struct Plan {
     pub qos: QoS,
     pub measured: Duration,
     pub warmup: Duration,
+    /// Without a delivery for this long at the end, what is on its way counts as lost.
+    pub drain_quiet: Duration,
     pub payload_bytes: usize,
     pub window_messages: u32,
     /// Messages a second over all publishers; 0 for a closed loop.

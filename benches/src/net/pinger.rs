@@ -1,4 +1,4 @@
-//! When which held client pings: all of them, evenly spread over their keep alive. It sends nothing.
+//! When the turn of which client is to ping: all of them, evenly spread over their keep alive. It sends nothing.
 
 /// Nine tenths of the keep alive, so that a ping that is due is sent within it also on a busy machine.
 const TENTHS_OF_KEEP_ALIVE: u64 = 9;
@@ -19,7 +19,14 @@ impl Pinger {
         Pinger { interval_ns, clients: u64::from(clients), begun_ns: now_ns, sent: 0 }
     }
 
-    /// The client that has to ping now.
+    /// The same, but the turn of each comes twice as often. Who pings only if it was silent since its last turn is then never
+    /// silent for longer than the keep alive.
+    pub fn for_silent(keep_alive_s: u16, clients: u32, now_ns: u64) -> Pinger {
+        let pinger = Pinger::new(keep_alive_s, clients, now_ns);
+        Pinger { interval_ns: pinger.interval_ns / 2, ..pinger }
+    }
+
+    /// The client whose turn it is now.
     pub fn poll_due(&mut self, now_ns: u64) -> Option<u32> {
         if self.interval_ns == 0 || self.clients == 0 {
             return None;
@@ -52,5 +59,15 @@ mod tests {
             assert!(times.windows(2).all(|pair| pair[1] - pair[0] < 10_000), "{times:?}");
         }
         assert_eq!(Pinger::new(0, 4, 0).poll_due(u64::MAX), None);
+    }
+
+    #[test]
+    fn silent_clients_have_two_turns_in_a_keep_alive() {
+        let mut pinger = Pinger::for_silent(10, 2, 0);
+        let mut turns = 0;
+        while pinger.poll_due(9_000_000_000).is_some() {
+            turns += 1;
+        }
+        assert_eq!(turns, 4);
     }
 }
