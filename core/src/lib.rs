@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authentication;
+pub mod client_id;
 pub mod codec;
 pub mod config;
 #[cfg(any(test, fuzzing, feature = "fuzz"))]
@@ -19,6 +20,7 @@ pub mod reason;
 pub mod retained;
 pub mod routing;
 pub mod session;
+pub mod shelf;
 pub mod time;
 pub mod topic;
 pub mod wheel;

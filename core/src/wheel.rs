@@ -6,6 +6,7 @@
 //! and calls nobody; it hands back the keys of due timers.
 
 use crate::time::Timestamp;
+use std::num::NonZeroU32;
 
 /// Length of a tick: timers whose deadlines fall into the same tick fire together.
 pub const TICK_MS: u64 = 8;
@@ -21,7 +22,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerId {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 /// A timer, linked into the ring of its slot, or a free entry (without key), linked by `next` into the free list.
@@ -30,7 +31,7 @@ struct Timer<K> {
     tick: u64,
     next: u32,
     previous: u32,
-    generation: u32,
+    generation: NonZeroU32,
     key: Option<K>,
 }
 
@@ -42,8 +43,8 @@ pub struct TimingWheel<K> {
     timers: Vec<Timer<K>>,
     free: u32,
     len: usize,
-    /// Stamp of the next timer; it makes ids of one entry differ from each other.
-    generation: u32,
+    /// Stamp of the last timer; it makes ids of one entry differ from each other.
+    generation: NonZeroU32,
     /// Bit n: level n has an occupied slot.
     occupied_levels: u16,
     /// Bit n of word l: slot n of level l is occupied.
@@ -66,7 +67,7 @@ impl<K> TimingWheel<K> {
             timers: Vec::new(),
             free: NONE,
             len: 0,
-            generation: 0,
+            generation: NonZeroU32::MIN,
             occupied_levels: 0,
             occupied_slots: [0; LEVELS],
             slots: [[NONE; SLOTS]; LEVELS],
@@ -88,7 +89,7 @@ impl<K> TimingWheel<K> {
     /// # Panics
     /// With 2^32 - 1 timers set at once, which no memory holds.
     pub fn schedule(&mut self, at: Timestamp, key: K) -> TimerId {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let timer = Timer {
             tick: at.as_ms().div_ceil(TICK_MS),
             next: NONE,

@@ -24,14 +24,21 @@ pub struct Link {
 
 impl Link {
     pub(super) fn new(terms: Terms) -> Link {
-        let aliases_out = AliasesOut::new(terms.alias_out_max);
-        Link { terms, aliases_in: AliasesIn::default(), aliases_out }
+        Link { terms, aliases_in: AliasesIn::default(), aliases_out: AliasesOut::default() }
+    }
+
+    /// Topic aliases the broker may set up.
+    pub(super) fn alias_out_max(&self) -> u16 {
+        self.terms.alias_out_max.min(ALIASES_OUT_MAX)
     }
 }
 
 /// Aliases the client has set up, at most `ALIASES_IN_BYTES_MAX` bytes of topics.
 #[derive(Debug, Default)]
-pub struct AliasesIn {
+pub struct AliasesIn(Option<Box<TopicsIn>>);
+
+#[derive(Debug, Default)]
+struct TopicsIn {
     topics: SeededMap<NonZeroU16, Arc<str>>,
     bytes: usize,
 }
@@ -46,54 +53,46 @@ impl AliasesIn {
             return Err(Violation::new(ReasonCode::TopicAliasInvalid, "topic alias beyond the maximum"));
         }
         if topic.is_empty() {
-            return self.topics.get(&alias).cloned().ok_or(Violation::protocol("unknown topic alias"));
+            let known = self.0.as_ref().and_then(|table| table.topics.get(&alias));
+            return known.cloned().ok_or(Violation::protocol("unknown topic alias"));
         }
-        let known = self.topics.get(&alias);
+        let table = self.0.get_or_insert_default();
+        let known = table.topics.get(&alias);
         if let Some(known) = known.filter(|known| ***known == *topic) {
             return Ok(Arc::clone(known));
         }
-        let bytes = self.bytes - known.map_or(0, |known| known.len()) + topic.len();
+        let bytes = table.bytes - known.map_or(0, |known| known.len()) + topic.len();
         if bytes > ALIASES_IN_BYTES_MAX {
             return Err(Violation::new(ReasonCode::QuotaExceeded, "too many bytes of aliased topics"));
         }
-        self.bytes = bytes;
+        table.bytes = bytes;
         let topic: Arc<str> = topic.into();
-        self.topics.insert(alias, Arc::clone(&topic));
+        table.topics.insert(alias, Arc::clone(&topic));
         Ok(topic)
     }
 }
 
 /// Aliases the broker has set up; the first topics win, none is ever replaced.
-#[derive(Debug)]
-pub struct AliasesOut {
-    aliases: SeededMap<Box<str>, NonZeroU16>,
-    alias_max: u16,
-}
+#[derive(Debug, Default)]
+pub struct AliasesOut(Option<Box<SeededMap<Box<str>, NonZeroU16>>>);
 
 impl AliasesOut {
-    /// No aliases yet, at most what the client allows.
-    pub fn new(client_max: u16) -> AliasesOut {
-        AliasesOut { aliases: SeededMap::default(), alias_max: client_max.min(ALIASES_OUT_MAX) }
-    }
-
-    /// Whether the client allows any.
-    pub fn is_enabled(&self) -> bool {
-        self.alias_max > 0
-    }
-
-    /// The alias for a topic, and whether the client knows it already; `None` when all are taken.
-    pub fn assign(&mut self, topic: &str) -> Option<(NonZeroU16, bool)> {
-        if let Some(&alias) = self.aliases.get(topic) {
+    /// The alias for a topic, and whether the client knows it already; `None` when all `alias_max` are taken.
+    pub fn assign(&mut self, topic: &str, alias_max: u16) -> Option<(NonZeroU16, bool)> {
+        let aliases = self.0.get_or_insert_default();
+        if let Some(&alias) = aliases.get(topic) {
             return Some((alias, true));
         }
-        let next = u16::try_from(self.aliases.len()).ok()?.checked_add(1)?;
-        let alias = NonZeroU16::new(next).filter(|_| next <= self.alias_max)?;
-        self.aliases.insert(topic.into(), alias);
+        let next = u16::try_from(aliases.len()).ok()?.checked_add(1)?;
+        let alias = NonZeroU16::new(next).filter(|_| next <= alias_max)?;
+        aliases.insert(topic.into(), alias);
         Some((alias, false))
     }
 
     /// Takes back an alias whose first PUBLISH was not sent after all.
     pub fn revoke(&mut self, topic: &str) {
-        self.aliases.remove(topic);
+        if let Some(aliases) = &mut self.0 {
+            aliases.remove(topic);
+        }
     }
 }

@@ -74,8 +74,11 @@ impl Session {
     /// Detaches the connection and decides what becomes of the will and the session.
     pub fn handle_closed(&mut self, cause: CloseCause) -> Parting {
         self.link = None;
-        self.inflight.rewind();
-        self.inbound.rewind();
+        if let Some(flows) = &mut self.flows {
+            flows.inflight.rewind();
+            flows.inbound.rewind();
+        }
+        self.rest();
         if cause == CloseCause::Normal {
             // [MQTT-3.14.4-3]
             self.will = None;

@@ -1,7 +1,7 @@
 //! Client to broker: publishing, and the receiver's half of QoS 2.
 
 use super::violation::Violation;
-use super::{Cx, Outbox, Session};
+use super::{Cx, Flows, Outbox, Session};
 use crate::codec::{Ack, AckKind, PacketId, ProtocolVersion, Publish, QoS};
 use crate::config::Duration;
 use crate::metrics::Metric;
@@ -27,6 +27,15 @@ struct Begun {
 }
 
 impl InboundQos2 {
+    /// Whether no exchange is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    fn holds(&self, packet_id: PacketId) -> bool {
+        self.begun.contains_key(&packet_id)
+    }
+
     /// The connection is gone: nothing was published on the next one yet.
     pub(super) fn rewind(&mut self) {
         self.counted = 0;
@@ -95,7 +104,7 @@ impl Session {
         cx: &mut Cx<'_>,
         out: &mut Outbox,
     ) -> Result<Inbound, Violation> {
-        let Some(link) = self.link.as_deref_mut() else { return Ok(Inbound::Settled) };
+        let Some(link) = self.link.as_mut() else { return Ok(Inbound::Settled) };
         count_received(publish.qos, cx);
         if publish.qos as u8 > cx.config.max_qos_allowed {
             return Err(Violation::new(ReasonCode::QosNotSupported, "QoS above the maximum"));
@@ -119,14 +128,14 @@ impl Session {
         }
         if let (QoS::AtLeastOnce, Some(packet_id)) = (publish.qos, publish.packet_id)
             && link.terms.version == ProtocolVersion::V5
-            && self.inbound.begun.contains_key(&packet_id)
+            && self.flows.as_ref().is_some_and(|flows| flows.inbound.holds(packet_id))
         {
             let puback = Ack::new(AckKind::Puback, packet_id, ReasonCode::PacketIdentifierInUse);
             out.push_ack(&puback, link.terms.version, cx.tally);
             return Ok(Inbound::Settled);
         }
         if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id) {
-            if self.inbound.is_repetition(packet_id) {
+            if self.flows.as_mut().is_some_and(|flows| flows.inbound.is_repetition(packet_id)) {
                 let pubrec = Ack::new(AckKind::Pubrec, packet_id, ReasonCode::Success);
                 out.push_ack(&pubrec, link.terms.version, cx.tally);
                 return Ok(Inbound::Settled);
@@ -140,24 +149,25 @@ impl Session {
     /// 0x91. [MQTT-2.2.1-3] A 3.x client cannot be told and is served.
     pub fn holds_id(&self, packet_id: PacketId) -> bool {
         let v5 = self.terms().is_some_and(|terms| terms.version == ProtocolVersion::V5);
-        v5 && self.inbound.begun.contains_key(&packet_id)
+        v5 && self.flows.as_ref().is_some_and(|flows| flows.inbound.holds(packet_id))
     }
 
     /// A begun exchange is forgotten only when its place is needed and it is older than `await_rel_timeout`, so a client
     /// that comes back late still gets exactly once as long as there is room.
     fn begin_qos2(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) -> Result<(), Violation> {
         let receive_maximum = self.link.as_ref().map_or(u16::MAX, |link| link.terms.receive_maximum);
-        if self.inbound.counted >= usize::from(receive_maximum) {
-            let stale = self.inbound.remove_stale(cx.now, cx.config.await_rel_timeout);
+        let inbound = &mut Flows::open(&mut self.flows, self.last_id).inbound;
+        if inbound.counted >= usize::from(receive_maximum) {
+            let stale = inbound.remove_stale(cx.now, cx.config.await_rel_timeout);
             cx.tally.add(Metric::MessagesDroppedAwaitPubrelTimeout, stale);
-            if self.inbound.counted >= usize::from(receive_maximum) {
+            if inbound.counted >= usize::from(receive_maximum) {
                 return Err(Violation::new(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more than Receive Maximum messages begun",
                 ));
             }
         }
-        self.inbound.begin(packet_id, cx.now);
+        inbound.begin(packet_id, cx.now);
         Ok(())
     }
 
@@ -187,7 +197,7 @@ impl Session {
         cx: &mut Cx<'_>,
         out: &mut Outbox,
     ) {
-        let (Some(packet_id), Some(link)) = (publish.packet_id, self.link.as_deref()) else { return };
+        let (Some(packet_id), Some(link)) = (publish.packet_id, self.link.as_ref()) else { return };
         let kind = if publish.qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
         let v5 = link.terms.version == ProtocolVersion::V5;
         let reason = match routed {
@@ -200,8 +210,9 @@ impl Session {
     /// Handles PUBREL: the identifier is free again. [MQTT-4.3.3-11]
     pub fn handle_pubrel(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubrelReceived);
-        let Some(link) = self.link.as_deref() else { return };
-        let reason = if self.inbound.release(ack.packet_id) {
+        let Some(link) = self.link.as_ref() else { return };
+        let is_known = self.flows.as_mut().is_some_and(|flows| flows.inbound.release(ack.packet_id));
+        let reason = if is_known {
             ReasonCode::Success
         } else {
             cx.tally.bump(Metric::PacketsPubrelMissed);

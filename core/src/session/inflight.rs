@@ -37,6 +37,16 @@ pub struct Inflight {
 }
 
 impl Inflight {
+    /// Nothing in flight; identifiers go on after `last_id`.
+    pub fn after(last_id: u16) -> Inflight {
+        Inflight { last_id, ..Inflight::default() }
+    }
+
+    /// The identifier given out last.
+    pub fn last_id(&self) -> u16 {
+        self.last_id
+    }
+
     /// Messages the client has not taken over.
     pub fn messages(&self) -> usize {
         self.entries.iter().filter(|entry| !matches!(entry.phase, Phase::Pubcomp)).count()
@@ -83,7 +93,7 @@ impl Inflight {
         loop {
             self.last_id = self.last_id.wrapping_add(1);
             let Some(id) = PacketId::new(self.last_id) else { continue };
-            if self.position(id).is_none() {
+            if !self.is_in_use(id) {
                 return id;
             }
             self.overtaken = true;
@@ -103,9 +113,12 @@ impl Inflight {
         self.entries.get_mut(position)
     }
 
-    /// Removes the entry with this identifier.
-    pub fn remove(&mut self, packet_id: PacketId) -> Option<Entry> {
+    /// Removes the entry with this identifier if it is in a phase that `is_over` accepts.
+    pub fn remove_if(&mut self, packet_id: PacketId, is_over: impl FnOnce(&Phase) -> bool) -> Option<Entry> {
         let position = self.position(packet_id)?;
+        if !is_over(&self.entries.get(position)?.phase) {
+            return None;
+        }
         if position < self.sent {
             self.sent -= 1;
         }
@@ -133,8 +146,16 @@ impl Inflight {
         shared
     }
 
+    /// Whether an entry has this identifier. A new one is mostly beyond all others, and that is seen without a search.
+    fn is_in_use(&self, packet_id: PacketId) -> bool {
+        let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) else { return false };
+        let distance = |id: PacketId| id.as_u16().wrapping_sub(first.packet_id.as_u16());
+        let is_beyond = !self.overtaken && distance(packet_id) > distance(last.packet_id);
+        !is_beyond && self.position(packet_id).is_some()
+    }
+
     /// Identifiers are handed out in ascending order and mostly acknowledged in order, so the one asked for is at or
-    /// near the front; a new identifier is checked from the back.
+    /// near the front.
     fn position(&self, packet_id: PacketId) -> Option<usize> {
         let first = self.entries.front()?;
         if first.packet_id == packet_id {

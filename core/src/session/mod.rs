@@ -30,15 +30,15 @@ pub use template::TemplateCache;
 pub use terms::{Terms, refusal};
 pub use violation::Violation;
 
+use crate::client_id::ClientId;
 use crate::codec::Will;
 use crate::config::MqttConfig;
-use crate::hash::SeededMap;
 use crate::metrics::Tally;
 use crate::time::Timestamp;
 use inbound::InboundQos2;
 use inflight::Inflight;
 use queue::Queue;
-use std::sync::Arc;
+use subscriptions::Subscriptions;
 
 /// What every handler needs to know and may count.
 #[derive(Debug)]
@@ -54,34 +54,42 @@ pub struct Cx<'a> {
 /// The state of one client, owned by its home shard.
 #[derive(Debug)]
 pub struct Session {
-    client_id: Arc<str>,
-    subscriptions: SeededMap<Box<str>, Subscription>,
+    client_id: ClientId,
+    subscriptions: Subscriptions,
+    /// Absent until the first message that is not just passed through; see [`Session::rest`].
+    flows: Option<Box<Flows>>,
+    will: Option<Box<Will>>,
+    link: Option<Link>,
+    expiry_interval_s: u32,
+    /// The packet identifier given out last before the flows went.
+    last_id: u16,
+}
+
+/// Messages that are neither here nor there: most sessions have none most of the time.
+#[derive(Debug)]
+struct Flows {
     inflight: Inflight,
     queue: Queue,
     inbound: InboundQos2,
-    will: Option<Box<Will>>,
-    link: Option<Box<Link>>,
-    expiry_interval_s: u32,
 }
 
 impl Session {
     /// A new session without connection.
-    pub fn new(client_id: Arc<str>) -> Session {
+    pub fn new(client_id: ClientId) -> Session {
         Session {
             client_id,
-            subscriptions: SeededMap::default(),
-            inflight: Inflight::default(),
-            queue: Queue::default(),
-            inbound: InboundQos2::default(),
+            subscriptions: Subscriptions::default(),
+            flows: None,
             will: None,
             link: None,
             expiry_interval_s: 0,
+            last_id: 0,
         }
     }
 
     /// The client's identifier.
-    pub fn client_id(&self) -> &Arc<str> {
-        &self.client_id
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_str()
     }
 
     /// Whether a connection is attached.
@@ -91,38 +99,67 @@ impl Session {
 
     /// What was negotiated for the attached connection.
     pub fn terms(&self) -> Option<&Terms> {
-        self.link.as_deref().map(|link| &link.terms)
+        self.link.as_ref().map(|link| &link.terms)
     }
 
     /// Attaches a connection: its terms, its will, and how long the session outlives it.
     pub fn attach(&mut self, terms: Terms, will: Option<Box<Will>>) {
         self.expiry_interval_s = terms.session_expiry_interval_s;
         self.will = will;
-        self.link = Some(Box::new(Link::new(terms)));
+        self.link = Some(Link::new(terms));
     }
 
     /// Whether something waits for the next [`Session::pump`].
     pub fn is_backlogged(&self) -> bool {
-        self.queue.len() > 0 || self.inflight.awaits_resend()
+        self.flows.as_ref().is_some_and(|flows| flows.queue.len() > 0 || flows.inflight.awaits_resend())
     }
 
     /// Whether the queue is at its bound of messages, so that one more costs another.
     pub fn queue_is_full(&self, config: &MqttConfig) -> bool {
-        self.queue.len() >= config.max_mqueue_len.0
+        self.queued() >= config.max_mqueue_len.0
     }
 
     /// Messages the client does not have yet: queued, or sent and not taken over by PUBACK or PUBREC.
     pub fn undelivered(&self) -> usize {
-        self.queue.len() + self.inflight.messages()
+        self.flows.as_ref().map_or(0, |flows| flows.queue.len() + flows.inflight.messages())
     }
 
     /// Messages waiting in the queue.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.flows.as_ref().map_or(0, |flows| flows.queue.len())
     }
 
     /// Packet identifiers in use towards the client.
     pub fn inflight(&self) -> usize {
-        self.inflight.len()
+        self.flows.as_ref().map_or(0, |flows| flows.inflight.len())
+    }
+
+    /// Gives back the memory of exchanges if all are over. Call it now and then: a session that is in use would only ask
+    /// for it again.
+    fn rest(&mut self) {
+        let is_over = |flows: &mut Box<Flows>| {
+            flows.queue.len() == 0 && flows.inflight.len() == 0 && flows.inbound.is_empty()
+        };
+        if let Some(flows) = self.flows.take_if(is_over) {
+            // A late acknowledgement must not meet a new message under its identifier.
+            self.last_id = flows.inflight.last_id();
+        }
+    }
+}
+
+impl Flows {
+    /// The flows of a session, made if there are none.
+    #[inline]
+    fn open(flows: &mut Option<Box<Flows>>, last_id: u16) -> &mut Flows {
+        flows.get_or_insert_with(|| Flows::after(last_id))
+    }
+
+    #[cold]
+    fn after(last_id: u16) -> Box<Flows> {
+        Box::new(Flows {
+            inflight: Inflight::after(last_id),
+            queue: Queue::default(),
+            inbound: InboundQos2::default(),
+        })
     }
 }

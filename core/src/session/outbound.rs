@@ -2,10 +2,10 @@
 
 use super::alias::Link;
 use super::delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
-use super::inflight::Phase;
+use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
 use super::template::{TemplateCache, packet, set_packet_id};
-use super::{Cx, Session};
+use super::{Cx, Flows, Session};
 use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
 use crate::metrics::Metric;
 use crate::reason::ReasonCode;
@@ -35,24 +35,24 @@ impl Session {
         if out.is_congested() {
             return false;
         }
+        // The send window has at least one place.
+        let Some(flows) = self.flows.as_deref() else { return true };
         if qos == QoS::AtMostOnce {
-            return !self.queue.holds_qos0();
+            return !flows.queue.holds_qos0();
         }
-        self.queue.len() == 0
-            && !self.inflight.awaits_resend()
-            && self.inflight.window_used() < usize::from(link.terms.send_window)
+        flows.queue.len() == 0
+            && !flows.inflight.awaits_resend()
+            && flows.inflight.window_used() < usize::from(link.terms.send_window)
     }
 
     /// Handles PUBACK.
     pub fn handle_puback(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubackReceived);
-        match self.inflight.find(ack.packet_id).map(|entry| &entry.phase) {
-            Some(Phase::Puback(_)) => {
-                self.inflight.remove(ack.packet_id);
-                cx.count_acked(ack.reason);
-                self.pump(cx, out);
-            }
-            _ => cx.tally.bump(Metric::PacketsPubackMissed),
+        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Puback(_))) {
+            cx.count_acked(ack.reason);
+            self.pump(cx, out);
+        } else {
+            cx.tally.bump(Metric::PacketsPubackMissed);
         }
     }
 
@@ -62,7 +62,7 @@ impl Session {
         let Some(link) = &self.link else { return };
         let version = link.terms.version;
         let is_refused = ack.reason.is_error();
-        let known = self.inflight.find(ack.packet_id);
+        let known = self.flows.as_deref_mut().and_then(|flows| flows.inflight.find(ack.packet_id));
         let reason = match known.filter(|entry| !matches!(entry.phase, Phase::Puback(_))) {
             Some(entry) => {
                 let is_first = matches!(entry.phase, Phase::Pubrec(_));
@@ -71,7 +71,7 @@ impl Session {
                     cx.count_acked(ack.reason);
                 }
                 if is_refused {
-                    self.inflight.remove(ack.packet_id);
+                    self.end_exchange(ack.packet_id, |_| true);
                     return self.pump(cx, out);
                 }
                 ReasonCode::Success
@@ -91,22 +91,27 @@ impl Session {
     /// Handles PUBCOMP: the exchange is over.
     pub fn handle_pubcomp(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubcompReceived);
-        match self.inflight.find(ack.packet_id).map(|entry| &entry.phase) {
-            Some(Phase::Pubcomp) => {
-                self.inflight.remove(ack.packet_id);
-                self.pump(cx, out);
-            }
-            _ => cx.tally.bump(Metric::PacketsPubcompMissed),
+        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Pubcomp)) {
+            self.pump(cx, out);
+        } else {
+            cx.tally.bump(Metric::PacketsPubcompMissed);
         }
+    }
+
+    /// Frees a packet identifier whose exchange is in a phase that `is_over` accepts; whether there was one.
+    fn end_exchange(&mut self, packet_id: PacketId, is_over: impl FnOnce(&Phase) -> bool) -> bool {
+        let Some(flows) = self.flows.as_deref_mut() else { return false };
+        flows.inflight.remove_if(packet_id, is_over).is_some()
     }
 
     /// Sends again what an earlier connection left unacknowledged, then what is queued, as far as the send window and the
     /// outbox allow. Call after attaching and whenever room appeared.
     pub fn pump(&mut self, cx: &mut Cx<'_>, out: &mut Outbox) {
-        let Some(link) = self.link.as_deref_mut() else { return };
+        let Some(link) = self.link.as_mut() else { return };
+        let Some(Flows { inflight, .. }) = self.flows.as_deref_mut() else { return };
         let window = usize::from(link.terms.send_window);
-        while !out.is_congested() && self.inflight.window_used() < window {
-            let Some(entry) = self.inflight.resend_next() else { break };
+        while !out.is_congested() && inflight.window_used() < window {
+            let Some(entry) = inflight.resend_next() else { break };
             match &entry.phase {
                 Phase::Puback(message) | Phase::Pubrec(message) => {
                     let publish = to_packet(message, cx);
@@ -117,7 +122,7 @@ impl Session {
                     } else {
                         // This connection takes smaller packets than the one before. It is as if the delivery were
                         // complete. [MQTT-3.1.2-25]
-                        self.inflight.give_up_resent();
+                        inflight.give_up_resent();
                         cx.count_drop(DropReason::TooLarge, 1);
                     }
                 }
@@ -127,25 +132,26 @@ impl Session {
                 }
             }
         }
-        if !self.inflight.awaits_resend() {
+        if !inflight.awaits_resend() {
             self.pump_queue(cx, out);
         }
     }
 
     fn pump_queue(&mut self, cx: &mut Cx<'_>, out: &mut Outbox) {
-        let Some(link) = self.link.as_deref() else { return };
+        let Some(link) = self.link.as_mut() else { return };
+        let Some(Flows { inflight, queue, .. }) = self.flows.as_deref_mut() else { return };
         let window = usize::from(link.terms.send_window);
-        while let Some(qos) = self.queue.front_qos() {
-            let full = qos > QoS::AtMostOnce && self.inflight.window_used() >= window;
+        while let Some(qos) = queue.front_qos() {
+            let full = qos > QoS::AtMostOnce && inflight.window_used() >= window;
             if full || out.is_congested() {
                 return;
             }
-            let Some(message) = self.queue.pop() else { return };
+            let Some(message) = queue.pop() else { return };
             if message.publication.expires_at() <= cx.now {
                 cx.count_drop(DropReason::Expired, 1);
                 continue;
             }
-            self.send_queued(message, cx, out);
+            send_queued(message, link, inflight, cx, out);
         }
     }
 
@@ -157,10 +163,10 @@ impl Session {
         cx: &mut Cx<'_>,
         out: &mut Outbox,
     ) -> Delivered {
-        let Some(link) = self.link.as_deref_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
+        let Some(link) = self.link.as_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
         let view = delivery.message.view();
         let Delivery { qos, retain, subscription_ids, .. } = delivery;
-        let start = if link.aliases_out.is_enabled() {
+        let start = if link.terms.alias_out_max > 0 {
             append_aliased(packet(view, qos, retain, subscription_ids, cx.now), link, out)
         } else {
             let bytes = templates.encoded(view, link.terms.version, qos, retain, subscription_ids, cx.now);
@@ -172,36 +178,15 @@ impl Session {
             return Delivered::Dropped(DropReason::TooLarge);
         };
         if qos > QoS::AtMostOnce {
-            self.begin(start, delivery.to_outgoing(), out);
+            let inflight = &mut Flows::open(&mut self.flows, self.last_id).inflight;
+            begin(start, delivery.to_outgoing(), inflight, out);
         }
         cx.count_delivered(qos);
         Delivered::Sent
     }
 
-    /// As `send`, for a message of the queue, which is encoded for this client alone.
-    fn send_queued(&mut self, message: Outgoing, cx: &mut Cx<'_>, out: &mut Outbox) {
-        let Some(link) = self.link.as_deref_mut() else { return };
-        let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
-            return cx.count_drop(DropReason::TooLarge, 1);
-        };
-        let qos = message.qos;
-        if qos > QoS::AtMostOnce {
-            self.begin(start, message, out);
-        }
-        cx.count_delivered(qos);
-    }
-
-    /// Gives the packet at `start` an identifier and keeps its message until the client has it.
-    fn begin(&mut self, start: usize, message: Outgoing, out: &mut Outbox) {
-        let packet_id = self.inflight.free_id();
-        set_packet_id(out.packet_mut(start), packet_id);
-        let exactly_once = message.qos == QoS::ExactlyOnce;
-        let phase = if exactly_once { Phase::Pubrec(message) } else { Phase::Puback(message) };
-        self.inflight.push_sent(packet_id, phase);
-    }
-
     fn enqueue(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Delivered {
-        let pushed = self.queue.push(message, cx.config);
+        let pushed = Flows::open(&mut self.flows, self.last_id).queue.push(message, cx.config);
         if let Some((reason, count)) = pushed.lost {
             cx.count_drop(reason, count);
             if !pushed.is_queued {
@@ -216,16 +201,47 @@ impl Session {
     /// place of its Receive Maximum, whoever is sent it instead. [MQTT-4.8.2-4, MQTT-4.8.2-5]
     pub fn take_shared(&mut self, wanted: impl Fn(ShareTag) -> bool) -> Vec<Outgoing> {
         debug_assert!(!self.is_online(), "shared messages are taken from sessions without connection");
-        let mut shared = self.inflight.take_shared(&wanted);
-        shared.extend(self.queue.take_shared(&wanted));
+        let Some(flows) = self.flows.as_deref_mut() else { return Vec::new() };
+        let mut shared = flows.inflight.take_shared(&wanted);
+        shared.extend(flows.queue.take_shared(&wanted));
         shared
     }
 
-    /// Removes queued messages whose expiry has passed and counts them.
+    /// Removes queued messages whose expiry has passed and counts them. Called now and then, it also gives back memory that
+    /// is not in use.
     pub fn remove_expired(&mut self, cx: &mut Cx<'_>) {
-        let expired = self.queue.remove_expired(cx.now);
+        let Some(flows) = self.flows.as_deref_mut() else { return };
+        let expired = flows.queue.remove_expired(cx.now);
         cx.count_drop(DropReason::Expired, expired);
+        self.rest();
     }
+}
+
+/// As `Session::send`, for a message of the queue, which is encoded for this client alone.
+fn send_queued(
+    message: Outgoing,
+    link: &mut Link,
+    inflight: &mut Inflight,
+    cx: &mut Cx<'_>,
+    out: &mut Outbox,
+) {
+    let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
+        return cx.count_drop(DropReason::TooLarge, 1);
+    };
+    let qos = message.qos;
+    if qos > QoS::AtMostOnce {
+        begin(start, message, inflight, out);
+    }
+    cx.count_delivered(qos);
+}
+
+/// Gives the packet at `start` an identifier and keeps its message until the client has it.
+fn begin(start: usize, message: Outgoing, inflight: &mut Inflight, out: &mut Outbox) {
+    let packet_id = inflight.free_id();
+    set_packet_id(out.packet_mut(start), packet_id);
+    let exactly_once = message.qos == QoS::ExactlyOnce;
+    let phase = if exactly_once { Phase::Pubrec(message) } else { Phase::Puback(message) };
+    inflight.push_sent(packet_id, phase);
 }
 
 /// The packet for a message the session keeps, with its full topic.
@@ -236,11 +252,14 @@ fn to_packet<'a>(message: &'a Outgoing, cx: &Cx<'_>) -> Publish<'a> {
 /// Appends a packet with a topic alias if there is one to be had; returns where it starts. `None` when the client's
 /// Maximum Packet Size is too small for it.
 fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -> Option<usize> {
-    if !link.aliases_out.is_enabled() {
+    let alias_max = link.alias_out_max();
+    if alias_max == 0 {
         return append(&publish, link, out);
     }
     let topic = publish.topic;
-    let Some((alias, is_known)) = link.aliases_out.assign(topic) else { return append(&publish, link, out) };
+    let Some((alias, is_known)) = link.aliases_out.assign(topic, alias_max) else {
+        return append(&publish, link, out);
+    };
     publish.properties.topic_alias = Some(alias);
     if is_known {
         publish.topic = "";

@@ -13,14 +13,15 @@ const FIRST_ALLOCATION_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    sending_bytes: usize,
-    high_watermark: usize,
+    sending_bytes: u32,
+    high_watermark: u32,
     packet_bytes_max: u32,
 }
 
 impl Outbox {
-    /// An empty outbox that is congested above this many bytes.
+    /// An empty outbox that is congested above this many bytes, of which 4 GiB is the most.
     pub fn new(high_watermark: usize) -> Outbox {
+        let high_watermark = u32::try_from(high_watermark).unwrap_or(u32::MAX);
         Outbox { bytes: Vec::new(), sending_bytes: 0, high_watermark, packet_bytes_max: u32::MAX }
     }
 
@@ -32,17 +33,17 @@ impl Outbox {
 
     /// Bytes not yet taken by the kernel.
     pub fn pending_bytes(&self) -> usize {
-        self.bytes.len() + self.sending_bytes
+        self.bytes.len() + self.sending_bytes as usize
     }
 
     /// Whether application messages must wait.
     pub fn is_congested(&self) -> bool {
-        self.pending_bytes() >= self.high_watermark
+        self.pending_bytes() >= self.high_watermark as usize
     }
 
     /// Whether so much waits, answers to the client's own packets included, that no more of its packets should be taken.
     pub fn is_flooded(&self) -> bool {
-        self.pending_bytes() >= self.high_watermark.saturating_mul(2)
+        self.pending_bytes() >= (self.high_watermark as usize).saturating_mul(2)
     }
 
     /// Whether nothing waits to be handed to the reactor.
@@ -62,7 +63,8 @@ impl Outbox {
 
     /// Takes everything for one write; until [`Outbox::sent`] it counts as pending.
     pub fn take(&mut self) -> Vec<u8> {
-        self.sending_bytes = self.bytes.len();
+        // A write of more counts as that much, which is congested all the same.
+        self.sending_bytes = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         std::mem::take(&mut self.bytes)
     }
 

@@ -3,6 +3,7 @@
 use super::violation::Violation;
 use super::{Cx, Session};
 use crate::codec::{QoS, Subscribe, SubscribeFilter, SubscriptionOptions};
+use crate::hash::SeededMap;
 use crate::reason::ReasonCode;
 use crate::topic::TopicFilter;
 
@@ -13,6 +14,90 @@ pub struct Subscription {
     pub options: SubscriptionOptions,
     /// Subscription Identifier.
     pub id: Option<u32>,
+}
+
+/// Subscriptions that are looked through one by one; more are hashed.
+const FEW: usize = 8;
+
+/// The subscriptions of a session by filter. A client with a few of them pays for these and no table.
+#[derive(Debug)]
+pub struct Subscriptions(Place);
+
+#[derive(Debug)]
+enum Place {
+    Few(Vec<(Box<str>, Subscription)>),
+    Many(Box<SeededMap<Box<str>, Subscription>>),
+}
+
+impl Default for Subscriptions {
+    fn default() -> Subscriptions {
+        Subscriptions(Place::Few(Vec::new()))
+    }
+}
+
+impl Subscriptions {
+    fn len(&self) -> usize {
+        match &self.0 {
+            Place::Few(list) => list.len(),
+            Place::Many(table) => table.len(),
+        }
+    }
+
+    fn find_mut(&mut self, filter: &str) -> Option<&mut Subscription> {
+        match &mut self.0 {
+            Place::Few(list) => {
+                let known = list.iter_mut().find(|(known, _)| **known == *filter);
+                known.map(|(_, subscription)| subscription)
+            }
+            Place::Many(table) => table.get_mut(filter),
+        }
+    }
+
+    /// Adds a subscription that is not there.
+    fn insert(&mut self, filter: Box<str>, subscription: Subscription) {
+        match &mut self.0 {
+            Place::Few(list) if list.len() < FEW => {
+                list.reserve_exact(1);
+                list.push((filter, subscription));
+            }
+            Place::Few(list) => {
+                let mut table: SeededMap<_, _> = std::mem::take(list).into_iter().collect();
+                table.insert(filter, subscription);
+                self.0 = Place::Many(Box::new(table));
+            }
+            Place::Many(table) => {
+                table.insert(filter, subscription);
+            }
+        }
+    }
+
+    fn remove(&mut self, filter: &str) -> Option<Subscription> {
+        match &mut self.0 {
+            Place::Few(list) => {
+                let position = list.iter().position(|(known, _)| **known == *filter)?;
+                let (_, subscription) = list.swap_remove(position);
+                list.shrink_to_fit();
+                Some(subscription)
+            }
+            Place::Many(table) => {
+                let subscription = table.remove(filter)?;
+                if table.is_empty() {
+                    *self = Subscriptions::default();
+                }
+                Some(subscription)
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &Subscription)> {
+        let (few, many) = match &self.0 {
+            Place::Few(list) => (&list[..], None),
+            Place::Many(table) => (&[][..], Some(table)),
+        };
+        let few = few.iter().map(|(filter, subscription)| (&**filter, subscription));
+        let many = many.into_iter().flat_map(|table| table.iter());
+        few.chain(many.map(|(filter, subscription)| (&**filter, subscription)))
+    }
 }
 
 /// What SUBSCRIBE did to one filter.
@@ -83,7 +168,7 @@ impl Session {
             QoS::AtLeastOnce => ReasonCode::GrantedQos1,
             QoS::ExactlyOnce => ReasonCode::GrantedQos2,
         };
-        if let Some(known) = self.subscriptions.get_mut(&filter) {
+        if let Some(known) = self.subscriptions.find_mut(&filter) {
             *known = subscription;
             return FilterVerdict { filter, reason, granted: Some((subscription, Change::Replaced)) };
         }
@@ -101,7 +186,7 @@ impl Session {
 
     /// All subscriptions with their filters.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, &Subscription)> {
-        self.subscriptions.iter().map(|(filter, subscription)| (&**filter, subscription))
+        self.subscriptions.iter()
     }
 
     /// The number of subscriptions.

@@ -29,13 +29,16 @@ impl Shard {
         }
         let token = self.open_connection(listener as u16, Parcel::Here(socket), peer);
         let at = self.now.after_ms(self.config.mqtt.idle_timeout.as_ms());
-        self.connections[token as usize].timer = Some(self.wheel.schedule(at, TimerKey::Connection(token)));
+        let timer = self.wheel.schedule(at, TimerKey::Connection(token));
+        if let Some(connection) = self.connections.get_mut(token as usize) {
+            connection.timer = Some(timer);
+        }
     }
 
     fn open_connection(&mut self, listener: u16, socket: Parcel, peer: SocketAddr) -> Token {
         let watermark = self.limits[usize::from(listener)].high_watermark;
-        let token =
-            self.connections.insert(Box::new(Connection::new(peer, listener, watermark, self.now))) as Token;
+        let connection = Connection::new(peer.into(), listener, watermark, self.now);
+        let token = self.connections.insert(connection) as Token;
         self.outlets.push(Command::Adopt(token, socket));
         token
     }
@@ -73,7 +76,7 @@ impl Shard {
             connect,
             assigned,
             rest: rest.to_vec(),
-            peer: connection.peer,
+            peer: connection.peer.into(),
             listener: connection.listener,
             socket: None,
         };

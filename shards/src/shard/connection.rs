@@ -8,7 +8,8 @@ use ringmq_core::config::Duration;
 use ringmq_core::session::Outbox;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimerId;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What a listener grants its connections.
 #[derive(Debug)]
@@ -45,6 +46,67 @@ pub enum Stage {
     Lingering,
 }
 
+/// A peer's address without the scope of a link-local one, which only the log would show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    ip: [u8; 16],
+    port: u16,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Peer { ip: ip.octets(), port: address.port() }
+    }
+}
+
+impl From<Peer> for SocketAddr {
+    fn from(peer: Peer) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(peer.ip).to_canonical(), peer.port)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+/// Bytes that wait: most connections have none, so there is a pointer and no more.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "24 bytes in every connection cost more than one allocation in a few"
+)]
+pub struct Inbox(Option<Box<Vec<u8>>>);
+
+impl Inbox {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Adds bytes at the end.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0.get_or_insert_default().extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes everything.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.0.take().map_or_else(Vec::new, |bytes| *bytes)
+    }
+
+    /// Replaces what waits.
+    pub fn put(&mut self, bytes: Vec<u8>) {
+        self.0 = (!bytes.is_empty()).then(|| Box::new(bytes));
+    }
+}
+
 /// A connection of this shard.
 #[derive(Debug)]
 pub struct Connection {
@@ -57,8 +119,8 @@ pub struct Connection {
     pub listener: u16,
     pub outbox: Outbox,
     /// Bytes received and not yet handled: an incomplete packet, or packets of a paused publisher.
-    pub inbox: Vec<u8>,
-    pub peer: SocketAddr,
+    pub inbox: Inbox,
+    pub peer: Peer,
     pub last_received_at: Timestamp,
     /// Time for CONNECT, keep alive, or lingering.
     pub timer: Option<TimerId>,
@@ -68,7 +130,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection whose CONNECT is still to come.
-    pub fn new(peer: SocketAddr, listener: u16, high_watermark: usize, now: Timestamp) -> Connection {
+    pub fn new(peer: Peer, listener: u16, high_watermark: usize, now: Timestamp) -> Connection {
         Connection {
             stage: Stage::AwaitConnect,
             version: ProtocolVersion::V311,
@@ -76,7 +138,7 @@ impl Connection {
             paused: false,
             listener,
             outbox: Outbox::new(high_watermark),
-            inbox: Vec::new(),
+            inbox: Inbox::default(),
             peer,
             last_received_at: now,
             timer: None,
@@ -90,5 +152,36 @@ impl Connection {
             Stage::Attached(session) => Some(session),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_as_they_were() {
+        for text in ["192.0.2.7:1883", "[2001:db8::1]:8883", "[::1]:1", "0.0.0.0:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let peer = Peer::from(address);
+            assert_eq!((SocketAddr::from(peer), peer.to_string().as_str()), (address, text));
+        }
+    }
+
+    #[test]
+    fn an_inbox_gives_back_what_it_was_given() {
+        let mut inbox = Inbox::default();
+        inbox.put(Vec::new());
+        assert!(inbox.is_empty() && inbox.take().is_empty());
+        inbox.put(vec![1]);
+        inbox.extend_from_slice(&[2, 3]);
+        assert!(!inbox.is_empty());
+        assert_eq!((inbox.take(), inbox.is_empty()), (vec![1, 2, 3], true));
+    }
+
+    /// An idle connection costs this in every shard; `docs/performance.md` adds it up.
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Connection>() <= 104, "{}", size_of::<Connection>());
     }
 }

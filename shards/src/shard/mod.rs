@@ -33,11 +33,11 @@ use retained::Retained;
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId};
 use ringmq_core::session::TemplateCache;
+use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
 use sessions::Sessions;
 use shared::SharedGroups;
-use slab::Slab;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -81,8 +81,7 @@ pub struct Shard {
     now: Timestamp,
     mesh: Mesh<LaneMessage>,
     control: Receiver<Control>,
-    /// Boxed, so that a growing table moves pointers, not records, and leaves no large holes behind.
-    connections: Slab<Box<Connection>>,
+    connections: Shelf<Connection>,
     limits: Arc<[ConnectionLimits]>,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
@@ -136,7 +135,7 @@ impl Shard {
             now,
             mesh,
             control,
-            connections: Slab::new(),
+            connections: Shelf::default(),
             limits,
             sessions: Sessions::default(),
             index: FilterIndex::new(),

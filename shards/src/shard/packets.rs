@@ -47,7 +47,7 @@ impl Shard {
         connection.inbox.extend_from_slice(bytes);
         if !connection.paused {
             // Moved out and back, not copied: a packet that arrives byte by byte costs no more than its bytes.
-            let mut inbox = std::mem::take(&mut connection.inbox);
+            let mut inbox = connection.inbox.take();
             let used = self.handle_packets(token, &inbox);
             inbox.drain(..used);
             self.keep(token, inbox);
@@ -60,7 +60,7 @@ impl Shard {
             && !inbox.is_empty()
             && matches!(connection.stage, Stage::AwaitConnect | Stage::Attached(_))
         {
-            connection.inbox = inbox;
+            connection.inbox.put(inbox);
         }
     }
 

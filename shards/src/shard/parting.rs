@@ -1,6 +1,6 @@
 //! The end of connections and sessions.
 
-use super::connection::Stage;
+use super::connection::{Inbox, Stage};
 use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::timers::TimerKey;
@@ -49,7 +49,7 @@ impl Shard {
     pub(super) fn close_after_flush(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.stage = Stage::Closing;
-        connection.inbox = Vec::new();
+        connection.inbox = Inbox::default();
         if let Some(timer) = connection.timer.take() {
             self.wheel.cancel(timer);
         }

@@ -2,12 +2,12 @@
 
 use super::retained::Streams;
 use crate::reactor::Token;
-use ringmq_core::hash::SeededMap;
+use hashbrown::HashTable;
+use ringmq_core::hash::{SeededMap, hash_str};
 use ringmq_core::routing::ShardId;
 use ringmq_core::session::{Session, ShareTag};
+use ringmq_core::shelf::Shelf;
 use ringmq_core::wheel::TimerId;
-use slab::Slab;
-use std::sync::Arc;
 
 /// Names a session of this shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,9 +44,9 @@ pub struct Slot {
 /// All sessions whose home is this shard.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// Boxed, so that a growing table moves pointers only.
-    slots: Slab<Box<Slot>>,
-    by_client: SeededMap<Arc<str>, SessionKey>,
+    slots: Shelf<Slot>,
+    /// By the hash of the client id, which the slot has.
+    by_client: HashTable<SessionKey>,
     subscribers: usize,
 }
 
@@ -68,12 +68,13 @@ impl Sessions {
 
     /// The session of a client.
     pub fn find(&self, client_id: &str) -> Option<SessionKey> {
-        self.by_client.get(client_id).copied()
+        let is_it = |key: &SessionKey| self.slots[key.0 as usize].session.client_id() == client_id;
+        self.by_client.find(hash_str(client_id), is_it).copied()
     }
 
     /// Adds a session.
     pub fn insert(&mut self, session: Session) -> SessionKey {
-        let client_id = Arc::clone(session.client_id());
+        let hash = hash_str(session.client_id());
         let slot = Slot {
             session,
             connection: None,
@@ -84,25 +85,58 @@ impl Sessions {
             streams: None,
             turns: None,
         };
-        let key = SessionKey(self.slots.insert(Box::new(slot)) as u32);
-        self.by_client.insert(client_id, key);
+        let key = SessionKey(self.slots.insert(slot) as u32);
+        let slots = &self.slots;
+        self.by_client.insert_unique(hash, key, |key| hash_str(slots[key.0 as usize].session.client_id()));
         key
     }
 
     /// Removes a session.
-    pub fn remove(&mut self, key: SessionKey) -> Option<Box<Slot>> {
+    pub fn remove(&mut self, key: SessionKey) -> Option<Slot> {
         let slot = self.slots.try_remove(key.0 as usize)?;
-        self.by_client.remove(&**slot.session.client_id());
+        let hash = hash_str(slot.session.client_id());
+        if let Ok(entry) = self.by_client.find_entry(hash, |found| *found == key) {
+            entry.remove();
+        }
         Some(slot)
     }
 
     /// A session.
     pub fn get(&self, key: SessionKey) -> Option<&Slot> {
-        self.slots.get(key.0 as usize).map(|slot| &**slot)
+        self.slots.get(key.0 as usize)
     }
 
     /// A session, to change it.
     pub fn get_mut(&mut self, key: SessionKey) -> Option<&mut Slot> {
-        self.slots.get_mut(key.0 as usize).map(|slot| &mut **slot)
+        self.slots.get_mut(key.0 as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_are_found_by_client_until_they_are_removed() {
+        let mut sessions = Sessions::default();
+        let name = |n: u32| format!("client-{n}");
+        let keys: Vec<SessionKey> =
+            (0..1000).map(|n| sessions.insert(Session::new(name(n).as_str().into()))).collect();
+        for (n, &key) in (0..).zip(&keys) {
+            assert_eq!(sessions.find(&name(n)), Some(key));
+            if n % 3 == 0 {
+                assert!(sessions.remove(key).is_some_and(|slot| slot.session.client_id() == name(n)));
+                assert!(sessions.remove(key).is_none() && sessions.find(&name(n)).is_none());
+            }
+        }
+        assert_eq!(sessions.len(), keys.len() - keys.len().div_ceil(3));
+        assert_eq!(sessions.find(&name(1)), Some(keys[1]));
+        assert_eq!(sessions.find("nobody"), None);
+    }
+
+    /// An idle session costs this in every shard; `docs/performance.md` adds it up.
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Slot>() <= 160, "{}", size_of::<Slot>());
     }
 }

@@ -251,3 +251,16 @@ fn shared_messages_are_taken_from_queue_and_window_but_not_begun_qos_2() {
     assert_eq!(rig.sent(), ["PUBLISH q2 #2 DUP t=b", "PUBLISH q1 #3 DUP t=c", "PUBLISH q2 #4 t=e"]);
     assert_eq!(rig.session.inflight(), 3);
 }
+
+#[test]
+fn identifiers_go_on_where_they_were_when_a_quiet_session_gave_its_memory_back() {
+    let mut rig = Rig::connected(V311);
+    for packet_id in 1..=3 {
+        rig.deliver(AtLeastOnce, "a");
+        assert_eq!(rig.sent(), [format!("PUBLISH q1 #{packet_id} t=a")]);
+        rig.ack(AckKind::Puback, packet_id);
+        let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+        rig.session.remove_expired(&mut cx);
+        assert!(rig.session.flows.is_none(), "nothing is kept for what is over");
+    }
+}

@@ -86,3 +86,31 @@ fn bridges_and_loop_protection_set_options_the_client_cannot() {
     assert_eq!(options(true, false, "$share/g/a"), (false, true));
     assert_eq!(options(false, true, "a"), (true, false));
 }
+
+#[test]
+fn few_and_many_subscriptions_are_found_replaced_and_removed() {
+    let mut rig = Rig::connected(V5);
+    let name = |n: usize| format!("filter/{n}");
+    let options = |qos| SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+    for count in 1..=20 {
+        let change = |rig: &mut Rig, qos| {
+            let verdicts = rig.subscribe(&[(&name(count), options(qos))]).unwrap();
+            verdicts[0].granted.clone().map(|(_, change)| change)
+        };
+        assert_eq!(change(&mut rig, AtMostOnce), Some(Change::Added));
+        assert_eq!(change(&mut rig, AtLeastOnce), Some(Change::Replaced));
+        assert_eq!(rig.session.subscription_count(), count);
+    }
+    let mut filters: Vec<&str> = rig.session.subscriptions().map(|(filter, _)| filter).collect();
+    filters.sort_unstable();
+    let mut expected: Vec<String> = (1..=20).map(name).collect();
+    expected.sort_unstable();
+    assert_eq!(filters, expected);
+    for left in (0..20).rev() {
+        let removed = rig.session.unsubscribe(&name(left + 1));
+        assert_eq!(removed.map(|subscription| subscription.options.qos), Some(AtLeastOnce));
+        assert_eq!(rig.session.unsubscribe(&name(left + 1)), None);
+        assert_eq!(rig.session.subscription_count(), left);
+        assert_eq!(rig.session.subscriptions().count(), left);
+    }
+}
