@@ -8,10 +8,12 @@ mod groups;
 mod interest;
 mod interned_sets;
 mod level_table;
+mod roster;
 mod shard_set;
 mod wildcard_trie;
 
 pub use filter_index::FilterIndex;
 pub use groups::{Group, GroupId, GroupTable};
 pub use interest::{Interest, InterestKey};
+pub use roster::{Member, Roster};
 pub use shard_set::{ShardId, ShardSet};

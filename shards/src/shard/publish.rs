@@ -172,7 +172,7 @@ impl Shard {
         let mut filters = 0;
         self.index.for_each_match(message.view().topic, |subscribers| {
             filters += 1;
-            found.extend_from_slice(&subscribers.list);
+            found.extend_from_slice(subscribers.members());
         });
         self.templates.clear();
         let matched = !found.is_empty();

@@ -8,17 +8,19 @@ use crate::reactor::Token;
 use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
-use ringmq_core::routing::{InterestKey, ShardId, ShardSet};
+use ringmq_core::routing::{InterestKey, Member, Roster, ShardId, ShardSet};
 use ringmq_core::session::{Change, FilterVerdict, Subscription, Violation};
 use ringmq_core::topic::TopicFilter;
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The sessions subscribed to one filter.
-#[derive(Debug, Default)]
-pub struct Subscribers {
-    pub list: SmallVec<[Subscriber; 1]>,
+pub type Subscribers = Roster<Subscriber>;
+
+impl Member for Subscriber {
+    fn number(&self) -> u32 {
+        self.session.0
+    }
 }
 
 /// A SUBACK that waits until every shard has applied the change.
@@ -35,15 +37,21 @@ struct PendingSuback {
 const CHANGES_PER_MESSAGE: usize = 64;
 
 /// What this shard told the others of its interest, and what they have applied.
+///
+/// Changes are told when all others have applied what they were told before. While nothing else is on its way that is at
+/// once; in a rush of subscriptions each message carries what came up during the one before it, and the shards wake each
+/// other for many changes instead of for each.
 #[derive(Debug)]
 pub struct InterestLedger {
     /// The number of the last change.
     epoch: u64,
-    /// Changes of this pass, not yet told. A message to every other shard costs the same for one change as for many, and
-    /// each of them may have to be woken for it.
+    /// Changes that are not yet told, the last of them `epoch`.
     news: Vec<InterestChange>,
-    /// What each other shard has applied of ours.
-    applied: Vec<u64>,
+    /// The number of the last change that was told, and who has not applied it.
+    told: u64,
+    unapplied: ShardSet,
+    /// The number of the last change that all have applied.
+    in_force: u64,
     /// What we have applied of each other shard, and whom we have not told.
     heard: Vec<u64>,
     untold: ShardSet,
@@ -56,9 +64,11 @@ impl InterestLedger {
         InterestLedger {
             epoch: 0,
             news: Vec::new(),
-            applied: vec![0; shards],
+            told: 0,
+            unapplied: ShardSet::EMPTY,
+            in_force: 0,
             heard: vec![0; shards],
-            untold: ShardSet::default(),
+            untold: ShardSet::EMPTY,
             pending: VecDeque::new(),
         }
     }
@@ -112,15 +122,12 @@ impl Shard {
             self.enter_group(share, filter, subscriber, new);
             return;
         }
-        let list = &mut self.index.entry(filter).list;
+        let subscribers = self.index.entry(filter);
         if !new {
-            if let Some(known) = list.iter_mut().find(|known| known.session == key) {
-                *known = subscriber;
-            }
-            return;
+            return subscribers.replace(subscriber);
         }
-        list.push(subscriber);
-        if list.len() == 1 {
+        subscribers.insert(subscriber);
+        if subscribers.members().len() == 1 {
             self.tell(InterestChange::Add(InterestKey::of(filter)));
         }
     }
@@ -148,10 +155,8 @@ impl Shard {
             return;
         }
         let Some(subscribers) = self.index.get_mut(filter) else { return };
-        if let Some(position) = subscribers.list.iter().position(|known| known.session == key) {
-            subscribers.list.swap_remove(position);
-        }
-        if subscribers.list.is_empty() {
+        subscribers.remove(key.0);
+        if subscribers.members().is_empty() {
             // Other shards know exact filters by hash only: another filter of the same hash keeps the interest alive.
             let hash_is_shared = self.index.exact_hash_is_shared(filter);
             self.index.remove(filter);
@@ -161,7 +166,7 @@ impl Shard {
         }
     }
 
-    /// Tells every other shard about a change, at the end of the pass.
+    /// Tells every other shard about a change, as soon as they have applied what came before.
     pub(super) fn tell(&mut self, change: InterestChange) {
         if self.shards == 1 {
             return;
@@ -170,18 +175,20 @@ impl Shard {
         self.ledger.news.push(change);
     }
 
-    /// Hands the changes of this pass to the lanes.
+    /// Hands the changes that are not told to the lanes, unless earlier ones are still on their way.
     pub(super) fn post_news(&mut self) {
-        if self.ledger.news.is_empty() {
+        let ledger = &mut self.ledger;
+        if ledger.news.is_empty() || !ledger.unapplied.is_empty() {
             return;
         }
-        let mut epoch = self.ledger.epoch - self.ledger.news.len() as u64;
-        let mut news = self.ledger.news.drain(..);
+        let others = (0..self.shards).map(|shard| ShardId(shard as u8)).filter(|shard| *shard != self.id);
+        ledger.unapplied = others.collect();
+        let mut news = ledger.news.drain(..);
         while news.len() > 0 {
             let changes: Arc<[InterestChange]> = news.by_ref().take(CHANGES_PER_MESSAGE).collect();
-            epoch += changes.len() as u64;
-            for shard in (0..self.shards).map(|shard| ShardId(shard as u8)).filter(|shard| *shard != self.id) {
-                let changes = Arc::clone(&changes);
+            ledger.told += changes.len() as u64;
+            for shard in ledger.unapplied.iter() {
+                let (epoch, changes) = (ledger.told, Arc::clone(&changes));
                 self.mesh.stage(shard, LaneMessage::Interest { epoch, changes });
             }
         }
@@ -213,19 +220,16 @@ impl Shard {
 
     /// Another shard has applied our changes up to `epoch`.
     pub(super) fn handle_interest_applied(&mut self, from: ShardId, epoch: u64) {
-        self.ledger.applied[from.index()] = epoch;
-        self.release_subacks();
+        let ledger = &mut self.ledger;
+        if epoch == ledger.told && ledger.unapplied.remove(from) && ledger.unapplied.is_empty() {
+            ledger.in_force = ledger.told;
+            self.release_subacks();
+        }
     }
 
     /// Sends the SUBACKs whose changes are in force everywhere: whoever publishes after SUBACK reaches the subscriber.
     fn release_subacks(&mut self) {
-        if self.ledger.pending.is_empty() {
-            return;
-        }
-        let id = self.id.index();
-        let applied = self.ledger.applied.iter().enumerate().filter(|(shard, _)| *shard != id);
-        let everywhere = applied.map(|(_, epoch)| *epoch).min().unwrap_or(u64::MAX);
-        while self.ledger.pending.front().is_some_and(|pending| pending.epoch <= everywhere) {
+        while self.ledger.pending.front().is_some_and(|pending| pending.epoch <= self.ledger.in_force) {
             let Some(pending) = self.ledger.pending.pop_front() else { return };
             self.release(pending);
         }
