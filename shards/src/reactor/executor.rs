@@ -5,6 +5,7 @@ use super::glommio_net::GlommioNet;
 use super::passage::Passage;
 use super::tables;
 use super::uring::UringNet;
+use crate::affinity::give_way;
 use crate::clock::Clock;
 use crate::config::NetBackend;
 use crate::plane::StartError;
@@ -80,6 +81,9 @@ pub fn spawn(mut seed: ShardSeed) -> Result<ShardThread, StartError> {
 /// The life of a shard's thread. Everything it opens belongs to its own table, if it has one.
 fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
     let ShardSeed { shard, listeners, core, backend, clock, table } = seed;
+    if core.is_none() {
+        give_way();
+    }
     let separated = table.as_ref().map_or(Ok(()), |table| tables::separate(&table.foreign));
     let executor = separated.and_then(|()| executor(core));
     let passage = table.map(|table| table.passage);
