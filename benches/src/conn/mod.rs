@@ -28,8 +28,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(1);
 /// One message to all has this long, and a second more for every 2,000 clients.
 const BROADCAST_MAX: Duration = Duration::from_secs(30);
-/// The broker's memory has come to rest when it did not change by more than a hundredth for this long.
+/// The broker has come to rest when for this long its memory did not change by more than a hundredth between two looks, nor
+/// did it use more of a core than this.
 const REST: Duration = Duration::from_secs(3);
+const REST_LOOK: Duration = Duration::from_millis(500);
+const REST_CPU_US_PER_S: f64 = 250_000.0;
 /// How often `--progress` says something.
 const PROGRESS_EVERY_NS: u64 = 10_000_000_000;
 
@@ -299,19 +302,22 @@ fn judge(report: &mut Report, arguments: &ConnArguments, outcomes: Vec<Outcome>)
     Ok(())
 }
 
-/// Waits until the broker's memory has come to rest, at most `settle_s`, and returns how long that took.
+/// Waits until the broker has come to rest, its memory and its threads, at most `settle_s`, and returns how long that took.
 fn settle(observer: &mut Observer, clock: Clock, settle_s: u64) -> f64 {
     let begun_ns = clock.now_ns();
     let (mut rss_bytes, mut changed_ns) = (observer.rss_bytes(), begun_ns);
+    let mut before = observer.sample(Totals::default());
     while clock.now_ns() < begun_ns + settle_s * 1_000_000_000
         && clock.now_ns() < changed_ns + REST.as_nanos() as u64
     {
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(REST_LOOK);
         observer.look(&Totals::default());
-        let now_bytes = observer.rss_bytes();
-        if now_bytes.abs_diff(rss_bytes) > rss_bytes / 100 {
+        let (now, now_bytes) = (observer.sample(Totals::default()), observer.rss_bytes());
+        let is_working = now.broker_cpu_us_since(&before) > now.seconds_since(&before) * REST_CPU_US_PER_S;
+        if is_working || now_bytes.abs_diff(rss_bytes) > rss_bytes / 100 {
             (rss_bytes, changed_ns) = (now_bytes, clock.now_ns());
         }
+        before = now;
     }
     (changed_ns - begun_ns) as f64 / 1e9
 }
