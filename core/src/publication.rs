@@ -6,8 +6,9 @@
 
 use crate::codec::QoS;
 use crate::time::Timestamp;
+use smallvec::SmallVec;
 use std::cell::OnceCell;
-use std::sync::Arc;
+use triomphe::ThinArc;
 
 /// Who published a message: the home shard and the session's slot there. Only compared, never followed, by other shards;
 /// it serves No Local and the per-publisher strategies of shared subscriptions.
@@ -51,28 +52,34 @@ impl PublicationRef<'_> {
     }
 
     /// Copies the message into a shared one.
-    pub fn to_shared(&self) -> Arc<Publication> {
-        let mut body = Vec::with_capacity(self.weight_bytes());
+    pub fn to_shared(&self) -> Publication {
+        let mut body: SmallVec<[u8; BODY_ON_STACK_BYTES]> = SmallVec::with_capacity(self.weight_bytes());
         body.extend_from_slice(self.topic.as_bytes());
         body.extend_from_slice(self.properties);
         body.extend_from_slice(self.payload);
-        Arc::new(Publication {
-            body: body.into_boxed_slice(),
+        let head = Head {
             expires_at: self.expires_at,
             properties_bytes: self.properties.len() as u32,
             topic_bytes: self.topic.len() as u16,
             origin: self.origin,
             qos: self.qos,
             retain: self.retain,
-        })
+        };
+        Publication(ThinArc::from_header_and_slice(head, &body))
     }
 }
 
-/// An application message that outlives its packet, shared by reference between queues and shards. Immutable.
+/// A body up to this size is put together without an allocation of its own.
+const BODY_ON_STACK_BYTES: usize = 512;
+
+/// An application message that outlives its packet, shared by reference between queues and shards. Immutable. One
+/// allocation holds all of it: topic, properties and payload follow one another behind the numbers that tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication(ThinArc<Head, u8>);
+
+/// What is known of a message besides its bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Publication {
-    /// Topic, properties and payload, one after another: one allocation however many fields there are.
-    body: Box<[u8]>,
+struct Head {
     expires_at: Timestamp,
     properties_bytes: u32,
     topic_bytes: u16,
@@ -84,16 +91,17 @@ pub struct Publication {
 impl Publication {
     /// The borrowed view.
     pub fn view(&self) -> PublicationRef<'_> {
-        let (topic, rest) = self.body.split_at(self.topic_bytes as usize);
-        let (properties, payload) = rest.split_at(self.properties_bytes as usize);
+        let head = &self.0.header.header;
+        let (topic, rest) = self.0.slice.split_at(usize::from(head.topic_bytes));
+        let (properties, payload) = rest.split_at(head.properties_bytes as usize);
         PublicationRef {
             topic: std::str::from_utf8(topic).unwrap_or_default(),
             properties,
             payload,
-            qos: self.qos,
-            retain: self.retain,
-            expires_at: self.expires_at,
-            origin: self.origin,
+            qos: head.qos,
+            retain: head.retain,
+            expires_at: head.expires_at,
+            origin: head.origin,
         }
     }
 
@@ -104,17 +112,17 @@ impl Publication {
 
     /// The bytes of the topic name, for comparisons: equal and ordered as the names are, without their UTF-8 check.
     pub fn raw_topic(&self) -> &[u8] {
-        &self.body[..usize::from(self.topic_bytes)]
+        &self.0.slice[..usize::from(self.0.header.header.topic_bytes)]
     }
 
     /// Bytes of topic, properties and payload together.
     pub fn weight_bytes(&self) -> usize {
-        self.body.len()
+        self.0.slice.len()
     }
 
     /// When the message expires; [`Timestamp::NEVER`] if it does not.
     pub fn expires_at(&self) -> Timestamp {
-        self.expires_at
+        self.0.header.header.expires_at
     }
 }
 
@@ -122,7 +130,7 @@ impl Publication {
 #[derive(Debug)]
 pub struct LazyPublication<'a> {
     view: PublicationRef<'a>,
-    shared: OnceCell<Arc<Publication>>,
+    shared: OnceCell<Publication>,
 }
 
 impl<'a> LazyPublication<'a> {
@@ -132,8 +140,8 @@ impl<'a> LazyPublication<'a> {
     }
 
     /// A message that is shared already.
-    pub fn of(publication: &'a Arc<Publication>) -> LazyPublication<'a> {
-        LazyPublication { view: publication.view(), shared: OnceCell::from(Arc::clone(publication)) }
+    pub fn of(publication: &'a Publication) -> LazyPublication<'a> {
+        LazyPublication { view: publication.view(), shared: OnceCell::from(publication.clone()) }
     }
 
     /// The borrowed view, always at hand.
@@ -142,7 +150,7 @@ impl<'a> LazyPublication<'a> {
     }
 
     /// The shared message; the first call copies.
-    pub fn shared(&self) -> Arc<Publication> {
-        Arc::clone(self.shared.get_or_init(|| self.view.to_shared()))
+    pub fn shared(&self) -> Publication {
+        self.shared.get_or_init(|| self.view.to_shared()).clone()
     }
 }

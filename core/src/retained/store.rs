@@ -10,14 +10,13 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 
 /// What a message costs beside its own bytes: the shared header and its place in the order.
 const ENTRY_BYTES: usize = size_of::<Publication>() + 2 * size_of::<usize>() + 2 * size_of::<ByTopic>();
 
 /// A message ordered by the bytes of its topic, which is also the order of topics as strings.
 #[derive(Debug, Clone)]
-struct ByTopic(Arc<Publication>);
+struct ByTopic(Publication);
 
 impl Borrow<[u8]> for ByTopic {
     fn borrow(&self) -> &[u8] {
@@ -73,12 +72,12 @@ impl RetainedStore {
     }
 
     /// Stores `publication` as the message of its topic; returns whether the topic had none.
-    pub fn set(&mut self, publication: Arc<Publication>) -> bool {
+    pub fn set(&mut self, publication: Publication) -> bool {
         self.bytes += weight_bytes(&publication);
         if !publication.expires_at().is_never() {
-            self.by_expiry.insert((publication.expires_at(), ByTopic(Arc::clone(&publication))));
+            self.by_expiry.insert((publication.expires_at(), ByTopic(publication.clone())));
         }
-        let Some(replaced) = self.by_topic.replace(ByTopic(Arc::clone(&publication))) else { return true };
+        let Some(replaced) = self.by_topic.replace(ByTopic(publication.clone())) else { return true };
         self.bytes -= weight_bytes(&replaced.0);
         // The same moment means the same key, which now stands for the new message.
         let expired_at = replaced.0.expires_at();
@@ -104,7 +103,7 @@ impl RetainedStore {
     }
 
     /// The message of `topic`, unless it has expired.
-    pub fn get(&self, topic: &str, now: Timestamp) -> Option<&Arc<Publication>> {
+    pub fn get(&self, topic: &str, now: Timestamp) -> Option<&Publication> {
         let found = &self.by_topic.get(topic.as_bytes())?.0;
         (found.expires_at() > now).then_some(found)
     }
@@ -135,7 +134,7 @@ impl RetainedStore {
         items_max: usize,
         visits_max: usize,
         now: Timestamp,
-        out: &mut Vec<Arc<Publication>>,
+        out: &mut Vec<Publication>,
     ) -> PageEnd {
         let items_end = out.len().saturating_add(items_max.max(1));
         let mut visits_left = visits_max.max(1);
@@ -151,7 +150,7 @@ impl RetainedStore {
             visits_left -= 1;
             match step_from(filter, found.raw_topic(), &mut target) {
                 Step::End => return PageEnd::Complete,
-                Step::Match if found.expires_at() > now => out.push(Arc::clone(found)),
+                Step::Match if found.expires_at() > now => out.push(found.clone()),
                 Step::Match | Step::Next => {}
                 Step::Seek => {
                     let from = Bound::Included(target.as_slice());

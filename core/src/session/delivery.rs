@@ -3,7 +3,6 @@
 use crate::codec::QoS;
 use crate::publication::{LazyPublication, Publication};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// Which shared subscription a message was dispatched through: the hash of its full filter, `$share/` included.
 pub type ShareTag = u64;
@@ -40,7 +39,7 @@ impl Delivery<'_> {
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// The message.
-    pub publication: Arc<Publication>,
+    pub publication: Publication,
     /// Subscription identifiers to send with it.
     pub subscription_ids: SmallVec<[u32; 2]>,
     /// Set if it came through a shared subscription.
@@ -54,7 +53,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// What the message weighs in a queue, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        self.publication.view().weight_bytes()
+        self.publication.weight_bytes()
     }
 }
 

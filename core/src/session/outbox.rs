@@ -73,6 +73,24 @@ impl Outbox {
         self.sending_bytes = 0;
     }
 
+    /// Whether there is a buffer, with or without bytes in it.
+    pub fn has_buffer(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
+    /// Takes an empty buffer to write into, unless there is one.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        debug_assert!(buffer.is_empty(), "bytes of somebody else");
+        if !self.has_buffer() {
+            self.bytes = buffer;
+        }
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    pub fn surrender(&mut self) -> Option<Vec<u8>> {
+        (self.has_buffer() && self.bytes.is_empty()).then(|| std::mem::take(&mut self.bytes))
+    }
+
     /// Room for `additional` more bytes at the end.
     pub(super) fn room(&mut self, additional: usize) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {

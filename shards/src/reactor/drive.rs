@@ -22,6 +22,9 @@ pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passag
             shard.handle_event(event);
             carry_out(&mut shard, &mut net, &mut border);
         }
+        while let Some(buffer) = net.poll_spent() {
+            shard.handle_spent(buffer);
+        }
         shard.handle_lanes();
         shard.handle_control();
         shard.handle_timers();

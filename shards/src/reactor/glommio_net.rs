@@ -37,6 +37,8 @@ pub struct GlommioNet {
     accepting: Option<(usize, u32)>,
     /// glommio's streams cannot give their descriptor away, so handing a connection over takes a second one.
     spare: Spare,
+    /// Buffers of complete sends, until the next pass.
+    spent: Vec<Vec<u8>>,
     nap: Nap,
 }
 
@@ -64,7 +66,7 @@ impl Link {
 
     /// Sends as much of the pending bytes as the kernel takes.
     fn send_pending(&mut self, token: Token) -> io::Result<SendProgress> {
-        let Some(sending) = &mut self.sending else { return Ok(SendProgress::Done) };
+        let Some(sending) = &mut self.sending else { return Ok(SendProgress::Done(Vec::new())) };
         let waker = Ready::Send(token).waker();
         let before = sending.sent;
         while sending.sent < sending.bytes.len() {
@@ -76,8 +78,8 @@ impl Link {
                 Poll::Pending => return Ok(SendProgress::Waits { moved: sending.sent > before }),
             }
         }
-        self.sending = None;
-        Ok(SendProgress::Done)
+        let bytes = self.sending.take().map(|sending| sending.bytes);
+        Ok(SendProgress::Done(bytes.unwrap_or_default()))
     }
 }
 
@@ -93,8 +95,11 @@ fn retry_accepting(index: usize, error: &io::Error) {
 }
 
 enum SendProgress {
-    Done,
-    Waits { moved: bool },
+    /// Everything was taken out of this buffer.
+    Done(Vec<u8>),
+    Waits {
+        moved: bool,
+    },
 }
 
 /// A listening socket. glommio polls any descriptor that a stream is made of, at once; a duplicate of the listening
@@ -154,6 +159,7 @@ impl GlommioNet {
             again: None,
             accepting: None,
             spare: Spare::new()?,
+            spent: Vec::new(),
             nap: Nap::default(),
         })
     }
@@ -214,7 +220,10 @@ impl GlommioNet {
         let link = self.link(token)?;
         link.sending.as_ref()?;
         match link.send_pending(token) {
-            Ok(SendProgress::Done) => Some(Event::Sent { token }),
+            Ok(SendProgress::Done(buffer)) => {
+                self.spent.push(buffer);
+                Some(Event::Sent { token })
+            }
             Ok(SendProgress::Waits { moved: true }) => Some(Event::Progressed { token }),
             Ok(SendProgress::Waits { moved: false }) => None,
             Err(_) => Some(Event::Closed { token }),
@@ -240,7 +249,10 @@ impl Reactor for GlommioNet {
         debug_assert!(link.sending.is_none(), "one send at a time");
         link.sending = Some(Sending { bytes, sent: 0 });
         match link.send_pending(token) {
-            Ok(SendProgress::Done) => SendOutcome::Done,
+            Ok(SendProgress::Done(buffer)) => {
+                self.spent.push(buffer);
+                SendOutcome::Done
+            }
             Ok(SendProgress::Waits { .. }) => SendOutcome::Pending,
             Err(_) => SendOutcome::Failed,
         }
@@ -283,6 +295,10 @@ impl Reactor for GlommioNet {
         // The stream's descriptor has just become free; if another thread was faster, accepting waits for the spare.
         let _ = self.spare.refill();
         duplicate
+    }
+
+    fn poll_spent(&mut self) -> Option<Vec<u8>> {
+        self.spent.pop()
     }
 
     fn stop_accepting(&mut self) {

@@ -101,6 +101,8 @@ pub trait Reactor {
     fn release(&mut self, token: Token) -> Option<OwnedFd>;
     /// Closes all listeners.
     fn stop_accepting(&mut self);
+    /// The next buffer whose bytes the kernel has, or nobody needs.
+    fn poll_spent(&mut self) -> Option<Vec<u8>>;
     /// The next event, `None` when the pass has seen all.
     fn poll_event(&mut self) -> Option<Event<'_>>;
 }

@@ -16,7 +16,7 @@ pub enum LaneMessage {
     /// A publication, once for each shard that wants it.
     Publish {
         /// The message, shared by all shards that get it.
-        publication: Arc<Publication>,
+        publication: Publication,
         /// Subscribers of the receiving shard want it.
         deliver: bool,
         /// The receiving shard owns its topic's retained message.

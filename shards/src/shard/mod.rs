@@ -4,6 +4,7 @@
 //! [`Command`]s and outboxes from it; lanes carry messages to and from other shards. It performs no IO.
 
 mod admission;
+mod buffers;
 mod connection;
 mod lanes;
 mod outlets;
@@ -16,6 +17,7 @@ mod shared;
 mod subscribe;
 mod timers;
 
+use buffers::SpentBuffers;
 pub use connection::ConnectionLimits;
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::Command;
@@ -93,6 +95,7 @@ pub struct Shard {
     wheel: TimingWheel<TimerKey>,
     due: Vec<TimerKey>,
     outlets: Outlets,
+    spent: SpentBuffers,
     matches: Matches,
     templates: TemplateCache,
     tally: Tally,
@@ -147,6 +150,7 @@ impl Shard {
             wheel: TimingWheel::new(now),
             due: Vec::new(),
             outlets: Outlets::default(),
+            spent: SpentBuffers::default(),
             matches: Matches::default(),
             templates: TemplateCache::default(),
             tally: Tally::default(),

@@ -78,6 +78,7 @@ impl Shard {
     pub fn take_outbox(&mut self, token: Token) -> Option<Vec<u8>> {
         let connection = self.connections.get_mut(token as usize)?;
         connection.dirty = false;
+        self.spent.take_back(&mut connection.outbox);
         if connection.outbox.is_sending() {
             return None;
         }
@@ -88,6 +89,11 @@ impl Shard {
         let bytes = connection.outbox.take();
         self.tally.add(ringmq_core::metrics::Metric::BytesSent, bytes.len() as u64);
         Some(bytes)
+    }
+
+    /// A buffer whose bytes were written, or need not be written any more.
+    pub fn handle_spent(&mut self, buffer: Vec<u8>) {
+        self.spent.keep(buffer);
     }
 
     /// A write is complete.
@@ -143,6 +149,7 @@ impl Shard {
         if !slot.session.is_backlogged() && !stream {
             return;
         }
+        self.spent.lend(&mut connection.outbox);
         slot.session.pump(&mut cx!(self), &mut connection.outbox);
         self.mark_dirty(token);
         if stream {

@@ -172,6 +172,7 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let out = &mut connection.outbox;
+        self.spent.lend(out);
         match ack.kind {
             AckKind::Puback => slot.session.handle_puback(ack, &mut cx!(self), out),
             AckKind::Pubrec => slot.session.handle_pubrec(ack, &mut cx!(self), out),

@@ -7,11 +7,10 @@ use crate::reactor::Token;
 use ringmq_core::codec::{Publish, QoS, SubscriptionOptions};
 use ringmq_core::hash::hash_str;
 use ringmq_core::metrics::Metric;
-use ringmq_core::publication::{LazyPublication, Origin};
+use ringmq_core::publication::{LazyPublication, Origin, Publication};
 use ringmq_core::routing::{ShardId, ShardSet};
 use ringmq_core::session::{Delivered, Delivery, Inbound, Routed, Session, ShareTag, Violation};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// A matching subscription of a session on this shard.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +37,9 @@ impl Shard {
     ) -> Result<(), Violation> {
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
+        if publish.qos > QoS::AtMostOnce {
+            self.spent.lend(&mut connection.outbox);
+        }
         let inbound = slot.session.handle_publish(publish, &mut cx!(self), &mut connection.outbox)?;
         if publish.qos > QoS::AtMostOnce {
             self.mark_dirty(token);
@@ -145,7 +147,7 @@ impl Shard {
     /// A message another shard routed here.
     pub(super) fn handle_forwarded(
         &mut self,
-        publication: &Arc<ringmq_core::publication::Publication>,
+        publication: &Publication,
         deliver: bool,
         retain: bool,
         groups: Option<&[GroupPick]>,
@@ -237,10 +239,16 @@ impl Shard {
     pub(super) fn deliver(&mut self, key: SessionKey, delivery: Delivery<'_>) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let connection = slot.connection.and_then(|token| self.connections.get_mut(token as usize));
-        let out = connection.map(|connection| &mut connection.outbox);
+        let out = connection.map(|connection| {
+            self.spent.lend(&mut connection.outbox);
+            &mut connection.outbox
+        });
         let delivered = slot.session.handle_delivery(delivery, &mut self.templates, &mut cx!(self), out);
-        if let (Delivered::Sent, Some(token)) = (delivered, slot.connection) {
+        let Some(token) = slot.connection else { return };
+        if delivered == Delivered::Sent {
             self.mark_dirty(token);
+        } else if let Some(connection) = self.connections.get_mut(token as usize) {
+            self.spent.take_back(&mut connection.outbox);
         }
     }
 

@@ -102,7 +102,7 @@ pub struct RetainedQuery {
 pub struct RetainedPage {
     session: SessionKey,
     attachment: u32,
-    items: Vec<Arc<Publication>>,
+    items: Vec<Publication>,
     end: PageEnd,
 }
 
@@ -320,12 +320,7 @@ impl Shard {
     }
 
     /// Delivers a retained message to a new subscription, with RETAIN set. [MQTT-3.3.1-8]
-    fn deliver_retained(
-        &mut self,
-        key: SessionKey,
-        publication: &Arc<Publication>,
-        subscription: Subscription,
-    ) {
+    fn deliver_retained(&mut self, key: SessionKey, publication: &Publication, subscription: Subscription) {
         let message = LazyPublication::of(publication);
         let published: QoS = message.view().qos;
         let id = subscription.id.unwrap_or(0);

@@ -5,7 +5,7 @@ use crate::topic::filter_matches;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-fn message(topic: &str, payload: u32, expires_at: Timestamp) -> Arc<Publication> {
+fn message(topic: &str, payload: u32, expires_at: Timestamp) -> Publication {
     let view = PublicationRef {
         topic,
         properties: b"",
@@ -111,7 +111,7 @@ impl Both {
     }
 }
 
-fn described(messages: &[Arc<Publication>]) -> Vec<(String, u32)> {
+fn described(messages: &[Publication]) -> Vec<(String, u32)> {
     messages.iter().map(|message| (message.topic().to_string(), payload(message))).collect()
 }
 

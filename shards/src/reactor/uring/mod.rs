@@ -367,6 +367,10 @@ impl Reactor for UringNet {
         note(self.listeners.close(&mut self.ring));
     }
 
+    fn poll_spent(&mut self) -> Option<Vec<u8>> {
+        self.sends.poll_spent()
+    }
+
     fn poll_event(&mut self) -> Option<Event<'_>> {
         match self.poll_step()? {
             Step::Event(event) => Some(event),

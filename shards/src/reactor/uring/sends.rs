@@ -15,6 +15,8 @@ pub struct Sends {
     begun: Vec<u32>,
     /// Handed to the kernel by the last call: those without completion by now are slow.
     handed: Vec<u32>,
+    /// Buffers of ended sends, until the next pass.
+    spent: Vec<Vec<u8>>,
 }
 
 struct Sending {
@@ -79,19 +81,28 @@ impl Sends {
         let Some(sending) = self.list.get_mut(place as usize) else { return SendProgress::Forgotten };
         let is_interrupted = matches!(-result, libc::EINTR | libc::EAGAIN);
         let Some(token) = sending.token else {
-            self.list.remove(place as usize);
+            self.end(place);
             return SendProgress::Forgotten;
         };
         sending.sent += usize::try_from(result).unwrap_or(0);
         if sending.sent == sending.bytes.len() {
-            self.list.remove(place as usize);
+            self.end(place);
             return SendProgress::Done(token);
         }
         if (result > 0 || is_interrupted) && self.submit(ring, place).is_ok() {
             return SendProgress::Moved(token);
         }
-        self.list.remove(place as usize);
+        self.end(place);
         SendProgress::Failed(token)
+    }
+
+    fn end(&mut self, place: u32) {
+        self.spent.push(self.list.remove(place as usize).bytes);
+    }
+
+    /// The next buffer the kernel is done with.
+    pub fn poll_spent(&mut self) -> Option<Vec<u8>> {
+        self.spent.pop()
     }
 
     /// A connection whose send did not complete in the call that began it; each is named once.
