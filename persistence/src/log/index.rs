@@ -245,7 +245,7 @@ mod tests {
             segment: SegmentNumber(seed as u32 % 7 + 1),
             offset: seed % 1_000 * 8,
             length: seed as u32 % 500,
-            is_copy: seed % 3 == 0,
+            is_copy: seed.is_multiple_of(3),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::OpenOptions as StdOpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -50,16 +50,19 @@ impl Direct {
     ///
     /// # Errors
     /// The directory cannot be created or written to.
-    pub fn open(directory: &Path) -> Result<Self, StorageError> {
-        let mode = std::fs::create_dir_all(directory)
-            .and_then(|()| probe(directory))
-            .map_err(|source| StorageError::new("opening the directory", None, source))?;
-        Ok(Self::with_mode(directory, mode))
+    pub async fn open(directory: &Path) -> Result<Self, StorageError> {
+        let opening = async {
+            std::fs::create_dir_all(directory)?;
+            probe(directory).await
+        };
+        let mode =
+            opening.await.map_err(|source| StorageError::new("opening the directory", None, source))?;
+        Ok(Self { directory: directory.to_owned(), mode, open: RefCell::default() })
     }
 
-    /// Segments in this directory, which exists, in a mode that is known to work.
-    pub fn with_mode(directory: &Path, mode: Mode) -> Self {
-        Self { directory: directory.to_owned(), mode, open: RefCell::default() }
+    /// Segments in this directory, which exists, through the page cache whatever works there.
+    pub fn buffered(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), mode: Mode::Buffered, open: RefCell::default() }
     }
 
     /// How files are written here; the user logs it once.
@@ -97,23 +100,34 @@ impl Direct {
     }
 }
 
-/// Whether a file of this directory takes an aligned direct write.
-fn probe(directory: &Path) -> io::Result<Mode> {
+/// Whether direct IO works in this directory.
+async fn probe(directory: &Path) -> io::Result<Mode> {
     let magic = rustix::fs::statfs(directory)?.f_type;
     if [TMPFS_MAGIC, OVERLAY_MAGIC].contains(&magic) || !is_device_described(directory)? {
         return Ok(Mode::Buffered);
     }
     let path = directory.join("probe");
-    let flags = OFlags::DIRECT.bits() as i32;
-    let opened =
-        StdOpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(&path);
-    let mode = match opened {
-        Ok(_) => Mode::Direct,
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Mode::Buffered,
-        Err(error) => return Err(error),
-    };
+    let mode = probe_file(&path).await;
     files::delete(&path)?;
-    Ok(mode)
+    mode
+}
+
+async fn probe_file(path: &Path) -> io::Result<Mode> {
+    let mut file = StdOpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(&[0; BLOCK_BYTES])?;
+    file.sync_all()?;
+    let flags = OFlags::DIRECT.bits() as i32;
+    match StdOpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Mode::Buffered),
+        Err(error) => return Err(error),
+    }
+    // With the first file that it opens on a device glommio finds out, once for the thread, whether reads there can be
+    // polled for. Where they cannot, an empty file makes it believe that they can, and every later read fails.
+    let file = OpenOptions::new().read(true).write(true).dma_open(path).await?;
+    let read = file.read_at_aligned(0, BLOCK_BYTES).await;
+    file.close().await?;
+    Ok(if read.is_ok_and(|read| read.len() == BLOCK_BYTES) { Mode::Direct } else { Mode::Buffered })
 }
 
 /// glommio asks sysfs about the device and panics where the answer is incomplete, as in some containers.

@@ -14,7 +14,9 @@ use ringmq_persistence::storage::Storage;
 use ringmq_persistence::storage::files::block_on;
 use ringmq_persistence::storage::memory::{Crash, Memory};
 use ringmq_persistence::tools::drain;
-use ringmq_persistence::{Id, Level, Options, Position, PutError, ReadError, ReadTicket, open_machine};
+use ringmq_persistence::{
+    Id, Level, OpenError, Options, Position, PutError, ReadError, ReadTicket, open_machine,
+};
 
 type Records = BTreeMap<u64, (u16, Vec<u8>)>;
 
@@ -112,6 +114,7 @@ impl Life {
                     assert!(machine.ids().map(|id| id.0).eq(self.base.keys().copied()));
                     return machine;
                 }
+                Err(OpenError::Damaged { report }) => panic!("a crash is no damage: {report:?}"),
                 // What was only written survives one crash of the process after the other, not one of the power.
                 Err(_) => self.crash(self.last_crash),
             }
