@@ -16,7 +16,7 @@ pub struct CalibrateArguments {
     /// Shards of the broker while its costs are measured.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub shards: u32,
-    /// Shorter runs, fewer rounds, fewer clients: three minutes instead of ten.
+    /// Shorter runs, fewer rounds, fewer clients: three minutes instead of six.
     #[arg(long)]
     pub quick: bool,
 }

@@ -25,13 +25,13 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Ten minutes.
+    /// Six minutes.
     pub const FULL: Extent = Extent {
-        rounds: 5,
+        rounds: 3,
         seconds: 2,
         memory_rounds: 3,
         connections: 8_000,
-        waves: 8,
+        waves: 5,
         retained: 100_000,
         cold_pairs: 4_000,
         payloads_bytes: &[PAYLOAD_MIN as u32, 1_024, 4_096],

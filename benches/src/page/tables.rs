@@ -19,7 +19,10 @@ const FIRST: [&str; 6] =
 pub fn values(runs: &[Entry]) -> String {
     let mut keys: Vec<&str> = all_keys(runs.iter().map(|run| &run.report));
     keys.sort_by_key(|key| {
-        (FIRST.iter().position(|first| key.starts_with(first)).unwrap_or(FIRST.len()), *key)
+        let rank = FIRST.iter().position(|first| key.starts_with(first)).unwrap_or(FIRST.len());
+        // Percentiles in their order: p99, p999, p9999.
+        let length = if key.starts_with("latency_p") { key.len() } else { 0 };
+        (rank, length, *key)
     });
     let mut html = "<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">value</th>".to_owned();
     for (index, run) in runs.iter().enumerate() {

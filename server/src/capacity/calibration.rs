@@ -119,12 +119,14 @@ pub struct CpuCoefficients {
     pub connect_us: f64,
     /// PINGREQ and PINGRESP of a client that does nothing else.
     pub ping_us: f64,
-    /// A message is stored as retained, above what publishing it costs.
+    /// A message is published and stored as retained. For people; the model does not use it.
     pub retained_store_us: f64,
     /// A retained message is delivered to a new subscriber.
     pub retained_delivery_us: f64,
-    /// A message is queued for a session that is away.
+    /// A message is published and queued for a session that is away. For people; the model does not use it.
     pub queue_us: f64,
+    /// A queued message is delivered when its client has come back.
+    pub queue_delivery_us: f64,
     /// Connections at which the event costs below were measured.
     pub warm_connections: f64,
     /// Connections at which the cold factors were measured.
@@ -225,6 +227,7 @@ fn flaw(calibration: &Calibration) -> Option<String> {
         cpu.retained_store_us,
         cpu.retained_delivery_us,
         cpu.queue_us,
+        cpu.queue_delivery_us,
     ];
     for qos in &cpu.qos {
         numbers.extend([qos.publish_event_us, qos.publish_message_us, qos.delivery_event_us]);
@@ -273,6 +276,7 @@ pub fn round() -> Calibration {
             retained_store_us: 1.0,
             retained_delivery_us: 2.0,
             queue_us: 1.0,
+            queue_delivery_us: 3.0,
             warm_connections: 100.0,
             cold_connections: 10_000.0,
             qos: [qos(1.0), qos(2.0), qos(4.0)],

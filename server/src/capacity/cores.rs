@@ -22,6 +22,10 @@ pub struct CorePlan {
     pub cores: u64,
     /// Seconds in which all clients could connect again with those cores.
     pub reconnect_s: f64,
+    /// Seconds in which all queued messages could be delivered with those cores.
+    pub drain_s: f64,
+    /// Seconds in which one subscriber could be sent all retained messages, which one core does.
+    pub retained_s: f64,
 }
 
 /// What one purpose costs.
@@ -69,7 +73,16 @@ impl CorePlan {
         let busy_cores = shares.iter().map(|share| share.cores).sum::<f64>();
         let cores = (busy_cores / assumed::CPU_HEADROOM).ceil().max(1.0);
         let reconnect_s = load.connections as f64 * connect_us / 1e6 / cores;
-        CorePlan { shares, publish_us, delivery_us, busy_cores, cores: cores as u64, reconnect_s }
+        CorePlan {
+            shares,
+            publish_us,
+            delivery_us,
+            busy_cores,
+            cores: cores as u64,
+            reconnect_s,
+            drain_s: load.offline as f64 * cpu.queue_delivery_us / 1e6 / cores,
+            retained_s: load.retained as f64 * cpu.retained_delivery_us / 1e6,
+        }
     }
 }
 
@@ -166,6 +179,12 @@ mod tests {
         assert!((plan.busy_cores - 1.3339).abs() < 1e-9, "{plan:#?}");
         assert_eq!(plan.cores, 2);
         assert!((plan.reconnect_s - 0.3).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_stored_takes_time_to_deliver() {
+        let plan = plan("--connections 10 --offline 2M --retained 1M");
+        assert!((plan.drain_s - 6.0).abs() < 1e-9 && (plan.retained_s - 2.0).abs() < 1e-9, "{plan:#?}");
     }
 
     #[test]

@@ -74,7 +74,14 @@ fn cpu(out: &mut String, plan: &Plan) -> std::fmt::Result {
         writeln!(out, "  {:<26}{value:>26}  {note}{mark}", share.purpose)?;
     }
     writeln!(out, "cores to have{:>41}  so that each is at most 70 % busy", cpu.cores)?;
-    writeln!(out, "all clients connect again in{:>24.1} s  with those cores", cpu.reconnect_s)
+    writeln!(out, "all clients connect again in{:>24.1} s  with those cores", cpu.reconnect_s)?;
+    if plan.load.offline > 0 {
+        writeln!(out, "all queued are delivered in{:>25.1} s  with those cores", cpu.drain_s)?;
+    }
+    if plan.load.retained > 0 {
+        writeln!(out, "one client gets all retained in{:>21.1} s", cpu.retained_s)?;
+    }
+    Ok(())
 }
 
 fn others(out: &mut String, plan: &Plan) -> std::fmt::Result {

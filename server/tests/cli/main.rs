@@ -6,6 +6,7 @@ mod announcement;
 mod capacity;
 mod check;
 mod logs;
+mod measured;
 mod process;
 mod refusals;
 mod signals;
