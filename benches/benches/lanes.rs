@@ -9,7 +9,7 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use ringmq_core::routing::ShardId;
-use ringmq_shards::mesh::{Mesh, build_mesh, ring};
+use ringmq_shards::mesh::{Mesh, Signal, build_mesh, ring};
 use std::collections::VecDeque;
 use std::hint::{black_box, spin_loop};
 use std::io::Read;
@@ -295,7 +295,7 @@ impl Shard {
 
 /// Half the time for `rounds` batches to another shard and back.
 fn time_mesh_hop(waiting: Waiting, batch: usize, rounds: u64) -> Duration {
-    let meshes = build_mesh::<Message>(2, CAPACITY).expect("descriptors are to be had");
+    let meshes = build_mesh::<Message>(2, CAPACITY, Signal::Socket).expect("descriptors are to be had");
     let mut shards = meshes.into_iter().map(|mesh| Shard::new(mesh, waiting));
     let (mut near, mut far) = (shards.next().expect("two shards"), shards.next().expect("two shards"));
     let echo = std::thread::spawn(move || {

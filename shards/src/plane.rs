@@ -3,7 +3,7 @@
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
 use crate::config::{DataPlaneConfig, NetBackend};
-use crate::mesh::{Bell, build_mesh};
+use crate::mesh::{Bell, Signal, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
 use crate::quota::Quota;
@@ -127,7 +127,8 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
         metrics: MetricsReader::new(Arc::clone(&cells)),
         shards: Vec::with_capacity(shards),
     };
-    let meshes = build_mesh(shards, config.mesh.lane_capacity)
+    let signal = if backend == NetBackend::Glommio { Signal::Socket } else { Signal::Event };
+    let meshes = build_mesh(shards, config.mesh.lane_capacity, signal)
         .map_err(|source| StartError::Mesh { shards, source })?;
     let (config, limits, clock): (_, Arc<[ConnectionLimits]>, _) = (Arc::new(config), limits, Clock::start());
     let retained_max = config.retainer.backend.max_retained_messages;

@@ -3,7 +3,7 @@
 
 use crate::subject::Subject;
 use ringmq_core::routing::ShardId;
-use ringmq_shards::mesh::build_mesh;
+use ringmq_shards::mesh::{Signal, build_mesh};
 use std::hint::black_box;
 
 /// As large as a publication by reference: a pointer, a set of targets, a few fields.
@@ -25,7 +25,8 @@ pub fn all() -> Vec<Subject> {
 
 fn pass(shards: usize, batch: usize, name: String) -> Subject {
     Subject::new(name, move || {
-        let mut meshes = build_mesh::<Message>(shards, CAPACITY).expect("descriptors are to be had");
+        let mut meshes =
+            build_mesh::<Message>(shards, CAPACITY, Signal::Socket).expect("descriptors are to be had");
         move || {
             for _ in 0..batch {
                 meshes[0].stage(ShardId(1), black_box([0; 6]));
@@ -41,7 +42,8 @@ fn pass(shards: usize, batch: usize, name: String) -> Subject {
 
 fn idle(shards: usize, name: String) -> Subject {
     Subject::new(name, move || {
-        let mut meshes = build_mesh::<Message>(shards, CAPACITY).expect("descriptors are to be had");
+        let mut meshes =
+            build_mesh::<Message>(shards, CAPACITY, Signal::Socket).expect("descriptors are to be had");
         move || {
             let mesh = black_box(&mut meshes[1]);
             assert!(!mesh.flush());

@@ -1,4 +1,4 @@
-//! The doorbell that wakes a parked shard: a flag saying that the shard sleeps, and a socket pair to wake it with.
+//! The doorbell that wakes a parked shard: a flag saying that the shard sleeps, and a descriptor to wake it with.
 //!
 //! It never carries data, only the fact that there may be some; and nobody makes a system call to ring a shard that is
 //! awake.
@@ -31,6 +31,16 @@ use super::primitives::{Arc, AtomicBool, CachePadded, Ordering, fence};
 use std::io;
 use std::os::fd::OwnedFd;
 
+/// What a doorbell rings with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A socket pair, from which the shard receives a byte for each ring.
+    Socket,
+    /// An eventfd(2), which costs the ringer a fraction of a socket's send. The shard polls it edge-triggered and need never
+    /// read it.
+    Event,
+}
+
 /// The shard's side of its doorbell.
 pub(super) struct Doorbell {
     bell: Bell,
@@ -42,8 +52,8 @@ impl Doorbell {
     ///
     /// # Errors
     /// The process or the machine is out of descriptors: a doorbell takes two.
-    pub(super) fn new() -> io::Result<Self> {
-        let (ringing, hearing) = wire::pair()?;
+    pub(super) fn new(signal: Signal) -> io::Result<Self> {
+        let (ringing, hearing) = wire::pair(signal)?;
         let button = Button { parked: CachePadded(AtomicBool::new(false)), ringing };
         Ok(Self { bell: Bell(Arc::new(button)), hearing })
     }
@@ -121,31 +131,50 @@ struct Button {
     ringing: wire::Ringing,
 }
 
-/// The socket pair: a unix stream pair, because a reactor can both poll and receive on it with io_uring.
+/// The descriptors: a unix stream pair, which glommio can receive from, or an eventfd, which it cannot.
 #[cfg(not(loom))]
 mod wire {
+    use super::Signal;
+    use rustix::event::{EventfdFlags, eventfd};
     use socket2::SockRef;
     use std::io;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    pub(super) type Ringing = UnixStream;
-    pub(super) type Hearing = UnixStream;
+    pub(super) enum Ringing {
+        Socket(UnixStream),
+        Event(OwnedFd),
+    }
+    pub(super) type Hearing = OwnedFd;
 
-    pub(super) fn pair() -> io::Result<(Ringing, Hearing)> {
+    pub(super) fn pair(signal: Signal) -> io::Result<(Ringing, Hearing)> {
+        if signal == Signal::Event {
+            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            return Ok((Ringing::Event(event.try_clone()?), event));
+        }
         let (ringing, hearing) = UnixStream::pair()?;
         ringing.set_nonblocking(true)?;
         hearing.set_nonblocking(true)?;
-        Ok((ringing, hearing))
+        Ok((Ringing::Socket(ringing), hearing.into()))
     }
 
     pub(super) fn descriptor(hearing: &Hearing) -> io::Result<OwnedFd> {
-        hearing.try_clone().map(OwnedFd::from)
+        hearing.try_clone()
     }
 
     /// Makes the other end readable; false if that failed although the shard may still be there.
     #[cold]
     pub(super) fn send(ringing: &Ringing) -> bool {
+        let ringing = match ringing {
+            Ringing::Socket(socket) => socket,
+            // The counter would have to be full to refuse, and then the shard's end is readable. [eventfd(2)]
+            Ringing::Event(event) => {
+                return !matches!(
+                    rustix::io::write(event, &1_u64.to_ne_bytes()),
+                    Err(rustix::io::Errno::INTR)
+                );
+            }
+        };
         loop {
             match SockRef::from(ringing).send_with_flags(&[1], libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
                 Ok(_) => return true,
@@ -177,7 +206,7 @@ mod wire {
     pub(super) type Ringing = Arc<Wire>;
     pub(super) type Hearing = Arc<Wire>;
 
-    pub(super) fn pair() -> io::Result<(Ringing, Hearing)> {
+    pub(super) fn pair(_signal: super::Signal) -> io::Result<(Ringing, Hearing)> {
         let wire = Arc::new(Wire::default());
         Ok((wire.clone(), wire))
     }

@@ -25,7 +25,7 @@ use ringmq_core::routing::ShardId;
 use std::io;
 use std::os::fd::OwnedFd;
 
-pub use doorbell::Bell;
+pub use doorbell::{Bell, Signal};
 pub use wiring::build_mesh;
 
 /// One shard's ends of all its lanes, and its doorbell.

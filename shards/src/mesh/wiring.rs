@@ -1,7 +1,7 @@
 //! Building the lanes between all shards, once at the start; it never runs afterwards.
 
 use super::arrivals::{Arrivals, LaneSet};
-use super::doorbell::Doorbell;
+use super::doorbell::{Doorbell, Signal};
 use super::lane::{Doorstep, Incoming, Outgoing, lane};
 use super::{Mesh, lane_of};
 use ringmq_core::limits::SHARDS_MAX;
@@ -10,20 +10,22 @@ use std::io;
 
 /// Builds the lanes between `shards` shards and returns one end of the mesh for each, in the order of their ids.
 ///
+/// Doorbells ring with `signal`.
+///
 /// A lane holds `lane_capacity` messages, at least one, rounded up to a power of two. Its slots are reserved here, but
 /// take up memory only as far as they have been used once.
 ///
 /// # Errors
 /// There are no shards or more than 256 ([`io::ErrorKind::InvalidInput`]), or descriptors ran out: a shard takes two, and
 /// one more for each [`Mesh::doorbell`].
-pub fn build_mesh<T: Send>(shards: usize, lane_capacity: usize) -> io::Result<Vec<Mesh<T>>> {
+pub fn build_mesh<T: Send>(shards: usize, lane_capacity: usize, signal: Signal) -> io::Result<Vec<Mesh<T>>> {
     if shards == 0 || shards > SHARDS_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a mesh has 1 to 256 shards"));
     }
     let mut doorbells = Vec::with_capacity(shards);
     let mut doorsteps = Vec::with_capacity(shards);
     for shard in (0..=u8::MAX).map(ShardId).take(shards) {
-        let doorbell = Doorbell::new()?;
+        let doorbell = Doorbell::new(signal)?;
         doorsteps.push(Doorstep { shard, arrivals: Arrivals::new(), bell: doorbell.bell() });
         doorbells.push(doorbell);
     }

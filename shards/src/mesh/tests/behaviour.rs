@@ -1,7 +1,7 @@
 //! What one mesh call does, seen from a single thread.
 
 use crate::mesh::ring::ring;
-use crate::mesh::{Mesh, build_mesh};
+use crate::mesh::{Mesh, Signal, build_mesh};
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 fn mesh<T: Send>(shards: usize, capacity: usize) -> Vec<Mesh<T>> {
-    build_mesh(shards, capacity).unwrap()
+    build_mesh(shards, capacity, Signal::Socket).unwrap()
 }
 
 fn received<T>(mesh: &mut Mesh<T>, budget: usize) -> Vec<(u8, T)> {
@@ -53,7 +53,10 @@ fn every_pair_of_shards_is_connected_both_ways() {
 #[test]
 fn a_mesh_of_no_shards_or_more_than_256_is_refused() {
     for shards in [0, 257] {
-        assert_eq!(build_mesh::<()>(shards, 4).err().unwrap().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            build_mesh::<()>(shards, 4, Signal::Socket).err().unwrap().kind(),
+            ErrorKind::InvalidInput
+        );
     }
 }
 

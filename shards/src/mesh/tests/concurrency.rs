@@ -2,7 +2,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p ringmq-shards --lib mesh`.
 
 use crate::mesh::ring::ring;
-use crate::mesh::{Mesh, build_mesh};
+use crate::mesh::{Mesh, Signal, build_mesh};
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ fn explore(preemptions: usize, case: impl Fn() + Send + Sync + 'static) {
 }
 
 fn pair<T: Send>(capacity: usize) -> [Mesh<T>; 2] {
-    <[_; 2]>::try_from(build_mesh(2, capacity).unwrap()).ok().unwrap()
+    <[_; 2]>::try_from(build_mesh(2, capacity, Signal::Socket).unwrap()).ok().unwrap()
 }
 
 /// A message in two halves on the heap, so that a torn, lost or repeated one shows.
@@ -153,7 +153,8 @@ fn two_shards_with_full_lanes_both_ways_do_not_sleep_on_each_other() {
 #[test]
 fn two_senders_and_a_sleeping_receiver_lose_nothing() {
     explore(2, || {
-        let [mut a, mut b, mut c] = <[_; 3]>::try_from(build_mesh(3, 1).unwrap()).ok().unwrap();
+        let [mut a, mut b, mut c] =
+            <[_; 3]>::try_from(build_mesh(3, 1, Signal::Socket).unwrap()).ok().unwrap();
         let send = |mesh: &mut Mesh<u8>| {
             let own = mesh.shard().0;
             mesh.stage(ShardId(2), own);

@@ -1,6 +1,6 @@
 //! Random operations on a mesh of several shards against one queue per lane.
 
-use crate::mesh::{Mesh, build_mesh};
+use crate::mesh::{Mesh, Signal, build_mesh};
 use proptest::prelude::*;
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ struct Model {
 impl Model {
     fn new(shards: usize, capacity: usize) -> Self {
         let lanes = (0..shards).map(|_| (0..shards).map(|_| LaneModel::default()).collect()).collect();
-        Self { meshes: build_mesh(shards, capacity).unwrap(), lanes, capacity, next: 0 }
+        Self { meshes: build_mesh(shards, capacity, Signal::Socket).unwrap(), lanes, capacity, next: 0 }
     }
 
     fn apply(&mut self, operation: &Operation) {

@@ -1,6 +1,6 @@
 //! Two shards on threads of their own that really sleep on their doorbells, with lanes far too small.
 
-use crate::mesh::{Mesh, build_mesh};
+use crate::mesh::{Mesh, Signal, build_mesh};
 use ringmq_core::routing::ShardId;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -45,7 +45,7 @@ fn sleep_until_rung(doorbell: &mut UnixStream) {
 
 #[test]
 fn a_million_messages_each_way_through_lanes_of_four() {
-    let mut meshes = build_mesh(2, 4).unwrap();
+    let mut meshes = build_mesh(2, 4, Signal::Socket).unwrap();
     let (done, finished) = mpsc::channel();
     let mut threads = Vec::new();
     while let Some(mesh) = meshes.pop() {

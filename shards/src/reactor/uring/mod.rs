@@ -78,7 +78,7 @@ impl UringNet {
         let mut buffers = BufferRing::new()?;
         ring.register(&mut buffers)?;
         let listeners = Listeners::new(&mut ring, listeners)?;
-        ring.receive(doorbell.as_raw_fd(), true, Operation::Doorbell)?;
+        ring.poll_many(doorbell.as_raw_fd(), Operation::Doorbell)?;
         Ok(UringNet {
             ring,
             buffers,
@@ -182,9 +182,8 @@ impl UringNet {
                 event.map(Step::Event)
             }
             Operation::Doorbell => {
-                self.lent = completion.lent();
                 if !completion.has_more {
-                    note(self.ring.receive(self.doorbell.as_raw_fd(), true, Operation::Doorbell));
+                    note(self.ring.poll_many(self.doorbell.as_raw_fd(), Operation::Doorbell));
                 }
                 None
             }

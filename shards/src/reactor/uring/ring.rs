@@ -86,6 +86,13 @@ impl Ring {
         unsafe { self.push(entry.user_data(operation.to_user_data())) }
     }
 
+    /// Polls until cancelled, and completes each time the descriptor becomes readable anew.
+    pub fn poll_many(&mut self, fd: RawFd, operation: Operation) -> io::Result<()> {
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).multi(true).build();
+        // SAFETY: a poll has no memory.
+        unsafe { self.push(entry.user_data(operation.to_user_data())) }
+    }
+
     /// Sends bytes.
     ///
     /// # Safety
