@@ -4,7 +4,6 @@
 //! [`Command`]s and outboxes from it; lanes carry messages to and from other shards. It performs no IO.
 
 mod admission;
-mod buffers;
 mod connection;
 mod lanes;
 mod outlets;
@@ -17,7 +16,6 @@ mod shared;
 mod subscribe;
 mod timers;
 
-use buffers::SpentBuffers;
 pub use connection::ConnectionLimits;
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::Command;
@@ -29,7 +27,7 @@ use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
-use outlets::Outlets;
+use outlets::{Outlets, SpentBuffers};
 use publish::Matches;
 use retained::Retained;
 use ringmq_core::metrics::Tally;

@@ -1,11 +1,15 @@
 //! What a shard has for its reactor: commands, connections to write, and scratch space.
 
+mod buffers;
+
 use super::connection::Stage;
 use super::lanes::{Handover, LaneMessage};
 use super::{Shard, cx};
 use crate::reactor::{Parcel, Token};
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;
+
+pub use buffers::SpentBuffers;
 
 use super::timers::TimerKey;
 
