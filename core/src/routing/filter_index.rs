@@ -4,15 +4,17 @@
 //! topic's way, whatever else is stored. Filters come without share prefix. It never validates: a wildcard character in
 //! the wrong place stands for itself, as in [`crate::topic::filter_matches`].
 
+use super::level_table::heap_bytes_of;
 use super::wildcard_trie::WildcardTrie;
 use crate::hash::hash_str;
 use crate::topic::has_wildcard;
+use compact_str::CompactString;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 #[derive(Debug)]
 struct ExactFilter<V> {
-    filter: Box<str>,
+    filter: CompactString,
     value: V,
 }
 
@@ -62,7 +64,7 @@ impl<V> FilterIndex<V> {
         match entry {
             Entry::Occupied(found) => &mut found.into_mut().value,
             Entry::Vacant(vacant) => {
-                self.exact_text_bytes += filter.len();
+                self.exact_text_bytes += heap_bytes_of(filter);
                 let created = ExactFilter { filter: filter.into(), value: V::default() };
                 &mut vacant.insert(created).into_mut().value
             }
@@ -93,7 +95,7 @@ impl<V> FilterIndex<V> {
         }
         let found = self.exact.find_entry(hash_str(filter), |stored| &*stored.filter == filter).ok()?;
         let (removed, _) = found.remove();
-        self.exact_text_bytes -= removed.filter.len();
+        self.exact_text_bytes -= heap_bytes_of(&removed.filter);
         if self.exact.len() < self.exact.capacity() / 8 {
             // Shrinking to a quarter keeps room to grow again, so neither direction pays twice in a row.
             self.exact.shrink_to(self.exact.len() * 2, |stored| hash_str(&stored.filter));

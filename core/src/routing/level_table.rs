@@ -3,6 +3,7 @@
 //! It counts references and forgets a text when the last is released; it knows nothing of filters or nodes.
 
 use crate::hash::hash_str;
+use compact_str::CompactString;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -12,8 +13,13 @@ pub(super) struct LevelId(pub(super) u32);
 
 #[derive(Debug)]
 struct Level {
-    text: Box<str>,
+    text: CompactString,
     references: u32,
+}
+
+/// Bytes a text takes from the allocator: short ones are stored in place.
+pub(super) fn heap_bytes_of(text: &str) -> usize {
+    if text.len() <= size_of::<CompactString>() { 0 } else { text.len() }
 }
 
 /// The table of level texts.
@@ -69,7 +75,7 @@ impl LevelTable {
                     }
                 };
                 vacant.insert(id);
-                self.text_bytes += text.len();
+                self.text_bytes += heap_bytes_of(text);
                 LevelId(id)
             }
         }
@@ -83,7 +89,7 @@ impl LevelTable {
             return;
         }
         let text = std::mem::take(&mut level.text);
-        self.text_bytes -= text.len();
+        self.text_bytes -= heap_bytes_of(&text);
         if let Ok(found) = self.ids.find_entry(hash_str(&text), |other| *other == id.0) {
             found.remove();
         }

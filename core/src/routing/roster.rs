@@ -162,12 +162,14 @@ mod tests {
             let (number, value) = ((random >> 16) % 300, random as u8);
             // It fills, empties, and fills again.
             let grows = (step / 1_500) % 2 == 0;
-            if model.contains_key(&number) && (!grows || random % 8 == 0) {
+            let is_rare = random.is_multiple_of(8);
+            let is_known = model.contains_key(&number);
+            if is_known && (!grows || is_rare) {
                 assert_eq!(roster.remove(number), model.remove(&number).map(|value| Numbered(number, value)));
-            } else if model.contains_key(&number) {
+            } else if is_known {
                 roster.replace(Numbered(number, value));
                 model.insert(number, value);
-            } else if grows || random % 8 == 0 {
+            } else if grows || is_rare {
                 roster.insert(Numbered(number, value));
                 model.insert(number, value);
             } else {

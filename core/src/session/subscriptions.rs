@@ -6,6 +6,7 @@ use crate::codec::{QoS, Subscribe, SubscribeFilter, SubscriptionOptions};
 use crate::hash::SeededMap;
 use crate::reason::ReasonCode;
 use crate::topic::TopicFilter;
+use compact_str::CompactString;
 
 /// What a session asked for with one filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub struct Subscriptions(Place);
 
 #[derive(Debug)]
 enum Place {
-    Few(Vec<(Box<str>, Subscription)>),
-    Many(Box<SeededMap<Box<str>, Subscription>>),
+    Few(Vec<(CompactString, Subscription)>),
+    Many(Box<SeededMap<CompactString, Subscription>>),
 }
 
 impl Default for Subscriptions {
@@ -54,7 +55,7 @@ impl Subscriptions {
     }
 
     /// Adds a subscription that is not there.
-    fn insert(&mut self, filter: Box<str>, subscription: Subscription) {
+    fn insert(&mut self, filter: CompactString, subscription: Subscription) {
         match &mut self.0 {
             Place::Few(list) if list.len() < FEW => {
                 list.reserve_exact(1);
@@ -175,7 +176,7 @@ impl Session {
         if self.subscriptions.len() >= cx.config.max_subscriptions.0 {
             return FilterVerdict { filter, reason: ReasonCode::QuotaExceeded, granted: None };
         }
-        self.subscriptions.insert(filter.clone(), subscription);
+        self.subscriptions.insert(CompactString::from(&*filter), subscription);
         FilterVerdict { filter, reason, granted: Some((subscription, Change::Added)) }
     }
 

@@ -239,7 +239,7 @@ fn a_replaced_message_expires_with_its_successor() {
     assert!(!store.set(message("a", 3, Timestamp::NEVER)));
     assert_eq!(store.next_expiry(), None);
     assert_eq!(store.remove_expired(at(100), 10), (0, false));
-    assert_eq!(store.get("a", at(100)).map(|message| payload(message)), Some(3));
+    assert_eq!(store.get("a", at(100)).map(payload), Some(3));
     assert!(store.clear("a"));
     assert_eq!(store.bytes(), 0);
 }
