@@ -24,6 +24,13 @@ pub enum LaneMessage {
         /// Shared subscriptions whose member the receiving shard is to pick.
         groups: Option<Box<[GroupPick]>>,
     },
+    /// A publication that only one shared subscription wants: as [`LaneMessage::Publish`], without the list.
+    Share {
+        /// The message.
+        publication: Publication,
+        /// The group whose member the receiving shard is to pick.
+        pick: GroupPick,
+    },
     /// A shard's interest changed. Changes of a shard are numbered by its epoch.
     Interest {
         /// The number of the last of these changes.
@@ -100,7 +107,10 @@ impl Shard {
     pub(super) fn handle_lane_message(&mut self, from: ShardId, message: LaneMessage) {
         match message {
             LaneMessage::Publish { publication, deliver, retain, groups } => {
-                self.handle_forwarded(&publication, deliver, retain, groups.as_deref());
+                self.handle_forwarded(&publication, deliver, retain, groups.as_deref().unwrap_or_default());
+            }
+            LaneMessage::Share { publication, pick } => {
+                self.handle_forwarded(&publication, false, false, std::slice::from_ref(&pick));
             }
             LaneMessage::Interest { epoch, changes } => self.apply_interest(from, epoch, &changes),
             LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),

@@ -113,16 +113,19 @@ impl Shard {
         }
         targets.remove(self.id);
         for shard in targets.iter() {
-            let groups: Vec<GroupPick> =
+            let groups: SmallVec<[GroupPick; 2]> =
                 picks.iter().filter(|(target, _)| *target == shard).map(|(_, pick)| *pick).collect();
             self.tally.bump(Metric::LaneMessages);
+            let (publication, deliver, retain) =
+                (message.shared(), wanted.contains(shard), owner == Some(shard));
             self.mesh.stage(
                 shard,
-                LaneMessage::Publish {
-                    publication: message.shared(),
-                    deliver: wanted.contains(shard),
-                    retain: owner == Some(shard),
-                    groups: (!groups.is_empty()).then(|| groups.into_boxed_slice()),
+                match groups[..] {
+                    [pick] if !deliver && !retain => LaneMessage::Share { publication, pick },
+                    _ => {
+                        let groups = (!groups.is_empty()).then(|| groups.into_boxed_slice());
+                        LaneMessage::Publish { publication, deliver, retain, groups }
+                    }
                 },
             );
         }
@@ -150,14 +153,14 @@ impl Shard {
         publication: &Publication,
         deliver: bool,
         retain: bool,
-        groups: Option<&[GroupPick]>,
+        groups: &[GroupPick],
     ) {
         let message = LazyPublication::of(publication);
         self.tally.bump(Metric::MessagesForward);
         if deliver {
             self.deliver_local(&message);
         }
-        for pick in groups.unwrap_or_default() {
+        for pick in groups {
             self.deliver_shared(&message, *pick);
         }
         if retain {

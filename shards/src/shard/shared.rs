@@ -271,8 +271,11 @@ impl Shard {
         {
             return group.members.iter().find(|member| member.session == *key).map(|member| (*member, true));
         }
-        let online: SmallVec<[Subscriber; 16]> =
-            group.members.iter().filter(|member| is_online(member.session)).copied().collect();
+        let mut online: SmallVec<[Subscriber; 16]> = SmallVec::new();
+        // Mostly all are, and then nothing need be looked up.
+        if (group.online as usize) < group.members.len() {
+            online.extend(group.members.iter().filter(|member| is_online(member.session)).copied());
+        }
         let pool: &[Subscriber] = if online.is_empty() { &group.members } else { &online };
         if pool.is_empty() {
             return None;
@@ -343,8 +346,7 @@ impl Shard {
 
     fn send_to(&mut self, shard: ShardId, message: &LazyPublication<'_>, pick: GroupPick) {
         let publication = message.shared();
-        let groups = Some(vec![pick].into_boxed_slice());
-        self.mesh.stage(shard, LaneMessage::Publish { publication, deliver: false, retain: false, groups });
+        self.mesh.stage(shard, LaneMessage::Share { publication, pick });
     }
 
     /// Members online on other shards.

@@ -6,9 +6,9 @@ use ringmq_core::session::Outbox;
 /// A smaller buffer costs the allocator less than keeping it costs the caches.
 const CAPACITY_MIN: usize = 1024;
 /// A larger buffer goes back to the allocator.
-const CAPACITY_MAX: usize = 64 * 1024;
+const CAPACITY_MAX: usize = 512 * 1024;
 /// What all kept buffers may hold. Beyond it they go back to the allocator.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Empty buffers; the one used last comes first, because it is warm.
 #[derive(Debug, Default)]
