@@ -181,7 +181,7 @@ fn two_senders_and_a_sleeping_receiver_lose_nothing() {
 #[test]
 fn a_bell_wakes_a_shard_for_work_outside_the_mesh() {
     explore(3, || {
-        let mut mesh = build_mesh::<()>(1, 1).unwrap().remove(0);
+        let mut mesh = build_mesh::<()>(1, 1, Signal::Socket).unwrap().remove(0);
         let bell = mesh.bell();
         let work = Arc::new(AtomicBool::new(false));
         let given = work.clone();
