@@ -27,7 +27,7 @@ use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
-use outlets::{Outlets, SpentBuffers};
+use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
 use publish::Matches;
 use retained::Retained;
 use ringmq_core::metrics::Tally;
@@ -272,6 +272,9 @@ impl Shard {
             return false;
         }
         if self.control.is_empty() {
+            self.outlets.release_memory();
+            self.due.shrink_to(SCRATCH_KEPT);
+            self.matches.release_memory();
             return true;
         }
         self.mesh.unpark();

@@ -1,6 +1,7 @@
 //! The way of a message: one match on the publisher's shard, local deliveries, one lane message for each other shard.
 
 use super::lanes::{GroupPick, LaneMessage};
+use super::outlets::SCRATCH_KEPT;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
@@ -25,6 +26,13 @@ pub struct Subscriber {
 #[derive(Debug, Default)]
 pub struct Matches {
     found: Vec<Subscriber>,
+}
+
+impl Matches {
+    /// Gives back what a message to many needed.
+    pub fn release_memory(&mut self) {
+        self.found.shrink_to(SCRATCH_KEPT);
+    }
 }
 
 impl Shard {

@@ -98,6 +98,11 @@ impl Sessions {
         if let Ok(entry) = self.by_client.find_entry(hash, |found| *found == key) {
             entry.remove();
         }
+        if self.by_client.len() < self.by_client.capacity() / 8 {
+            let slots = &self.slots;
+            let hash_of = |key: &SessionKey| hash_str(slots[key.0 as usize].session.client_id());
+            self.by_client.shrink_to(self.by_client.len() * 2, hash_of);
+        }
         Some(slot)
     }
 

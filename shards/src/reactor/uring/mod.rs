@@ -33,6 +33,8 @@ use std::time::Duration;
 
 /// A connection without bytes for this long is polled instead of received from.
 const SILENT_AFTER_MS: u64 = 10_000;
+/// Entries that scratch space keeps room for while the shard sleeps.
+const SCRATCH_KEPT: usize = 1024;
 /// Rest after the kernel refused the ring, so that a broken one does not burn a core.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
@@ -400,6 +402,8 @@ impl Network for UringNet {
         if is_busy || self.has_more() || !shard.park() {
             return;
         }
+        self.sends.release_memory();
+        self.unwatched.shrink_to(SCRATCH_KEPT);
         let deadline = [shard.next_deadline(), self.next_deadline()].into_iter().flatten().min();
         let wait_max = deadline.map(|deadline| Duration::from_millis(deadline.since_ms(now)));
         note(self.ring.wait(wait_max));

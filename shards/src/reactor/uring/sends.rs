@@ -1,5 +1,6 @@
 //! Sends in flight. They own their bytes until the kernel has said that it is done with them.
 
+use super::SCRATCH_KEPT;
 use super::operation::Operation;
 use super::ring::Ring;
 use crate::reactor::Token;
@@ -103,6 +104,17 @@ impl Sends {
     /// The next buffer the kernel is done with.
     pub fn poll_spent(&mut self) -> Option<Vec<u8>> {
         self.spent.pop()
+    }
+
+    /// Gives back what a pass with very many sends needed.
+    pub fn release_memory(&mut self) {
+        if self.list.is_empty() && self.list.capacity() > SCRATCH_KEPT {
+            self.list = Slab::new();
+        }
+        for places in [&mut self.begun, &mut self.handed] {
+            places.shrink_to(SCRATCH_KEPT);
+        }
+        self.spent.shrink_to(SCRATCH_KEPT);
     }
 
     /// A connection whose send did not complete in the call that began it; each is named once.

@@ -13,6 +13,9 @@ pub use buffers::SpentBuffers;
 
 use super::timers::TimerKey;
 
+/// Entries that scratch space keeps room for while the shard sleeps.
+pub const SCRATCH_KEPT: usize = 1024;
+
 /// A command for the reactor.
 #[derive(Debug)]
 pub enum Command {
@@ -49,6 +52,14 @@ impl Outlets {
     /// Adds a command.
     pub fn push(&mut self, command: Command) {
         self.commands.push_back(command);
+    }
+
+    /// Gives back what one large pass needed, such as a message to every client of the shard.
+    pub fn release_memory(&mut self) {
+        self.commands.shrink_to(SCRATCH_KEPT);
+        self.dirty.shrink_to(SCRATCH_KEPT);
+        self.paused.shrink_to(SCRATCH_KEPT);
+        self.arrived.shrink_to(SCRATCH_KEPT);
     }
 
     /// Whether the reactor has commands to carry out or outboxes to write.
