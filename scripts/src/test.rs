@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
 use crate::process::run as run_command;
-use crate::{host, interop, load, tree};
+use crate::{bench, host, interop, load, tree};
 
 /// A step: its name, what it proves, and the function that runs it.
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("fmt", "every file is formatted", fmt),
     ("clippy", "no lint fires", clippy),
     ("test", "unit, property, end-to-end, doc tests and tidy", tests),
@@ -21,6 +21,11 @@ const STEPS: [Step; 8] = [
     ("interop", "other people's clients against the release binary", interop_all),
     ("host", "scripts/host: the tuning script and the seccomp profile", host::run),
     ("load", "100 publishers to 100 subscribers, then idle connections, in short", load_short),
+    (
+        "million",
+        "100,000 clients with private descriptor tables: held, told, gone",
+        bench::million::run_small,
+    ),
 ];
 
 /// Runs the gate, or only the steps that are named.

@@ -2,7 +2,7 @@
 
 mod instruction_table;
 mod instructions;
-mod million;
+pub mod million;
 
 use anyhow::{Result, bail};
 
