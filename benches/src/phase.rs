@@ -83,6 +83,14 @@ impl Shared {
         &self.workers[usize::from(worker)]
     }
 
+    /// Counts a client of this worker that is gone, and why: it had been ready, or never became so.
+    pub fn note_closed(&self, worker: u16, was_ready: bool, cause: &anyhow::Error) {
+        let progress = self.progress(worker);
+        let counter = if was_ready { &progress.disconnected } else { &progress.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.note_failure(cause);
+    }
+
     /// Keeps the first cause of a failure for the report; one explains a thousand.
     pub fn note_failure(&self, cause: &anyhow::Error) {
         if let Ok(mut first) = self.first_failure.lock() {

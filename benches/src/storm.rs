@@ -278,21 +278,17 @@ impl Driver for Survivor<'_> {
     }
 
     fn handle_closed(&mut self, index: u32, was_ready: bool, cause: anyhow::Error) {
+        if self.dropped_ns.is_none() {
+            // What is lost before the storm comes back with all the others.
+            self.shared.note_closed(self.worker, was_ready, &cause);
+            return;
+        }
         self.shared.note_failure(&cause);
-        let progress = self.shared.progress(self.worker);
-        match (self.dropped_ns.is_some(), was_ready) {
-            (false, false) => {
-                progress.failed.fetch_add(1, Ordering::Relaxed);
-            }
-            // Lost before the storm: it comes back with all the others.
-            (false, true) => {
-                progress.disconnected.fetch_add(1, Ordering::Relaxed);
-            }
-            (true, true) => self.outcome.lost_again += 1,
-            (true, false) => {
-                self.outcome.attempts_failed += 1;
-                self.retries.push_back((index, self.clock.now_ns() + RETRY_NS));
-            }
+        if was_ready {
+            self.outcome.lost_again += 1;
+        } else {
+            self.outcome.attempts_failed += 1;
+            self.retries.push_back((index, self.clock.now_ns() + RETRY_NS));
         }
     }
 

@@ -254,10 +254,7 @@ impl Driver for Depositors<'_> {
     }
 
     fn handle_closed(&mut self, _index: u32, was_ready: bool, cause: anyhow::Error) {
-        let progress = self.shared.progress(self.worker);
-        let counter = if was_ready { &progress.disconnected } else { &progress.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-        self.shared.note_failure(&cause);
+        self.shared.note_closed(self.worker, was_ready, &cause);
     }
 
     fn handle_turn(&mut self, clients: &mut Clients, now_ns: u64) {
