@@ -72,8 +72,7 @@ impl Broadcast {
     /// # Errors
     /// When the broker refused it.
     pub fn handle_suback(&mut self, suback: &Suback) -> Result<()> {
-        let refused = suback.reasons.iter().find(|reason| reason.is_error());
-        ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
+        wire::check_granted(suback)?;
         self.unanswered = self.unanswered.saturating_sub(1);
         self.gathered += 1;
         Ok(())

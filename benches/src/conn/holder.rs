@@ -14,7 +14,7 @@ use crate::net::opener::Opener;
 use crate::net::pinger::Pinger;
 use crate::net::wire;
 use crate::phase::{Phase, Shared};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use ringmq_core::codec::{AckKind, Connack, Packet, ProtocolVersion, Publish, QoS};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -219,8 +219,7 @@ fn own_topic(arguments: &ConnArguments, connection: u32) -> String {
 
 impl Driver for Holder<'_> {
     fn handle_connack(&mut self, index: u32, connack: &Connack) -> Result<()> {
-        let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        ensure!(maximum >= self.qos, "the broker supports no more than {maximum:?}");
+        wire::check_qos(connack, self.qos)?;
         if let (true, Some(maximum)) = (self.is_publisher(index), connack.properties.receive_maximum) {
             self.active.restrict(maximum);
         }

@@ -198,8 +198,7 @@ impl<'a> Collectors<'a> {
     fn handle_suback(&mut self, index: u32, suback: &Suback) -> Result<()> {
         let collector = &mut self.collectors[index as usize];
         ensure!(self.is_subscribing && !collector.is_subscribed, "SUBACK that was not asked for");
-        let refused = suback.reasons.iter().find(|reason| reason.is_error());
-        ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
+        wire::check_granted(suback)?;
         collector.is_subscribed = true;
         Ok(())
     }

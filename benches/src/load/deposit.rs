@@ -219,8 +219,7 @@ impl Actor for Depositors<'_> {
 
 impl Driver for Depositors<'_> {
     fn handle_connack(&mut self, index: u32, connack: &Connack) -> Result<()> {
-        let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        ensure!(maximum >= self.deposit.qos, "the broker supports no more than {maximum:?}");
+        wire::check_qos(connack, self.deposit.qos)?;
         ensure!(
             !(self.deposit.retain && connack.properties.retain_unavailable),
             "the broker does not retain messages"

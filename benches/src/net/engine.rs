@@ -379,8 +379,7 @@ impl Engine {
             Stage::Greeting => self.handle_greeting(driver, index, packet, now_ns)?,
             Stage::Subscribing => {
                 let Packet::Suback(suback) = packet else { bail!("expected SUBACK, received {packet:?}") };
-                let refused = suback.reasons.iter().find(|reason| reason.is_error());
-                ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
+                wire::check_granted(&suback)?;
                 self.clients.at(index).stage = Stage::Ready;
             }
             Stage::Connecting | Stage::Closed => bail!("unexpected {packet:?}"),

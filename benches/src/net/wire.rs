@@ -4,10 +4,10 @@
 
 use crate::load::payload::{self, STAMP_BYTES, Stamp};
 use crate::load::window::packet_id_of;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ringmq_core::codec::{
-    Ack, AckKind, Connect, ConnectProperties, Disconnect, Frame, Packet, PacketId, ProtocolVersion, Publish,
-    PublishProperties, QoS, Subscribe, SubscribeFilter, SubscriptionOptions, decode_packet,
+    Ack, AckKind, Connack, Connect, ConnectProperties, Disconnect, Frame, Packet, PacketId, ProtocolVersion,
+    Publish, PublishProperties, QoS, Suback, Subscribe, SubscribeFilter, SubscriptionOptions, decode_packet,
 };
 use ringmq_core::reason::ReasonCode;
 use std::ops::Range;
@@ -21,6 +21,26 @@ const SESSION_EXPIRY_S: u32 = 3600;
 /// When the broker sent something that is not MQTT.
 pub fn decode(frame: Frame<'_>, version: ProtocolVersion) -> Result<Packet<'_>> {
     decode_packet(frame, version).context("the broker sent an invalid packet")
+}
+
+/// Checks that the broker of this CONNACK goes up to a quality of service.
+///
+/// # Errors
+/// When it does not.
+pub fn check_qos(connack: &Connack, qos: QoS) -> Result<()> {
+    let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
+    ensure!(maximum >= qos, "the broker supports no more than {maximum:?}");
+    Ok(())
+}
+
+/// Checks that the broker granted every filter of a SUBSCRIBE.
+///
+/// # Errors
+/// When it refused one.
+pub fn check_granted(suback: &Suback) -> Result<()> {
+    let refused = suback.reasons.iter().find(|reason| reason.is_error());
+    ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
+    Ok(())
 }
 
 /// The bytes of a CONNECT.

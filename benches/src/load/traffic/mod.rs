@@ -332,8 +332,7 @@ impl Actor for Traffic<'_> {
 
 impl Driver for Traffic<'_> {
     fn handle_connack(&mut self, index: u32, connack: &Connack) -> Result<()> {
-        let maximum = connack.properties.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        ensure!(maximum >= self.plan.qos, "the broker supports no more than {maximum:?}");
+        wire::check_qos(connack, self.plan.qos)?;
         if let (Role::Publisher { flow }, Some(maximum)) =
             (self.roles[index as usize], connack.properties.receive_maximum)
             && self.plan.qos != QoS::AtMostOnce

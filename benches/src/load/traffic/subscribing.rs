@@ -82,8 +82,6 @@ impl Subscribing {
     pub fn handle_suback(&self, suback: &Suback) -> Result<()> {
         let (asked, answered) = (self.awaited, suback.reasons.len());
         ensure!(asked > 0 && answered == asked, "SUBACK of {answered} filters, asked for {asked}");
-        let refused = suback.reasons.iter().find(|reason| reason.is_error());
-        ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
-        Ok(())
+        wire::check_granted(suback)
     }
 }
