@@ -62,7 +62,7 @@ impl Active {
         qos: QoS,
     ) -> Result<Active> {
         let receivers = clients.map(|(client, connection)| {
-            let template = PublishTemplate::new(version, &topic(connection), qos, STAMP_BYTES)?;
+            let template = PublishTemplate::new(version, &topic(connection), qos, false, STAMP_BYTES)?;
             Ok(Receiver { client, connection, template, sequence: Sequence::default(), published: 0 })
         });
         Ok(Active {

@@ -40,7 +40,7 @@ impl Broadcast {
     pub fn new(topic: &str, version: ProtocolVersion, qos: QoS, unanswered_max: u32) -> Result<Broadcast> {
         Ok(Broadcast {
             qos,
-            template: PublishTemplate::new(version, topic, qos, STAMP_BYTES)?,
+            template: PublishTemplate::new(version, topic, qos, false, STAMP_BYTES)?,
             subscribe: wire::subscribe(version, &[topic.to_owned()], qos)?,
             asked: 0,
             unanswered: 0,

@@ -1,9 +1,9 @@
 //! A PUBLISH to one of many topics that differ in a number: encoded once, patched for each message.
 
-use crate::load::payload::{self, STAMP_BYTES, Stamp};
-use crate::load::window::packet_id_of;
+use crate::load::payload::Stamp;
+use crate::net::wire::PublishTemplate;
 use anyhow::Result;
-use ringmq_core::codec::{PacketId, ProtocolVersion, Publish, PublishProperties, QoS};
+use ringmq_core::codec::{ProtocolVersion, QoS};
 use std::ops::Range;
 
 /// Digits of the number; topics below each prefix are this many at most.
@@ -26,15 +26,13 @@ pub fn number_of(prefix: &str, topic: &str) -> Option<u32> {
 /// The PUBLISH.
 #[derive(Debug)]
 pub struct NumberedPublish {
-    bytes: Vec<u8>,
+    template: PublishTemplate,
     digits_at: Range<usize>,
-    packet_id_at: Option<usize>,
-    /// `None` for an empty payload.
-    payload_at: Option<usize>,
 }
 
 impl NumberedPublish {
-    /// A PUBLISH to topics of this prefix, with a payload of `payload_bytes`: 0 or at least [`STAMP_BYTES`].
+    /// A PUBLISH to topics of this prefix, with a payload of `payload_bytes`: 0 or at least
+    /// [`STAMP_BYTES`](crate::load::payload::STAMP_BYTES).
     ///
     /// # Errors
     /// When prefix or payload are too large for MQTT.
@@ -45,58 +43,34 @@ impl NumberedPublish {
         retain: bool,
         payload_bytes: usize,
     ) -> Result<NumberedPublish> {
-        let payload = match payload_bytes {
-            0 => Vec::new(),
-            bytes => [vec![0; STAMP_BYTES], payload::filling(bytes)].concat(),
-        };
-        let topic = topic(prefix, 0);
-        let publish = Publish {
-            dup: false,
-            qos,
-            retain,
-            topic: &topic,
-            packet_id: if qos == QoS::AtMostOnce { None } else { PacketId::new(1) },
-            properties: PublishProperties::default(),
-            payload: &payload,
-        };
-        let mut bytes = Vec::new();
-        publish.encode(version, &mut bytes)?;
-        let length_bytes = bytes[1..].iter().take_while(|&&byte| byte & 0x80 != 0).count() + 1;
-        let topic_end = 1 + length_bytes + 2 + topic.len();
-        let payload_at = (!payload.is_empty()).then_some(bytes.len() - payload.len());
-        let packet_id_at = (qos != QoS::AtMostOnce).then_some(topic_end);
-        Ok(NumberedPublish { bytes, digits_at: topic_end - DIGITS..topic_end, packet_id_at, payload_at })
+        let template = PublishTemplate::new(version, &topic(prefix, 0), qos, retain, payload_bytes)?;
+        let topic_end = template.topic_at().end;
+        Ok(NumberedPublish { template, digits_at: topic_end - DIGITS..topic_end })
     }
 
     /// Appends the message to topic `number`, the `sequence`-th of its publisher.
     pub fn write(&self, number: u32, sequence: u64, stamp: Stamp, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        let message = &mut out[start..];
+        self.template.write(sequence, stamp, out);
         let mut rest = number;
-        for digit in message[self.digits_at.clone()].iter_mut().rev() {
+        for digit in out[start..][self.digits_at.clone()].iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
-        }
-        if let Some(at) = self.packet_id_at {
-            message[at..at + 2].copy_from_slice(&packet_id_of(sequence).to_be_bytes());
-        }
-        if let Some(at) = self.payload_at {
-            stamp.write(&mut message[at..]);
         }
     }
 
     /// Bytes of one message on the wire.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.template.bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::payload;
     use crate::net::wire;
-    use ringmq_core::codec::{Packet, decode_frame};
+    use ringmq_core::codec::{Packet, PacketId, decode_frame};
 
     #[test]
     fn messages_decode_to_what_was_written() {

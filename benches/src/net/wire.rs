@@ -127,7 +127,7 @@ pub struct PublishTemplate {
 }
 
 impl PublishTemplate {
-    /// A PUBLISH to `topic` with a payload of `payload_bytes`.
+    /// A PUBLISH to `topic` with a payload of `payload_bytes`: 0 or at least [`STAMP_BYTES`].
     ///
     /// # Errors
     /// When topic or payload are too large for MQTT.
@@ -135,13 +135,17 @@ impl PublishTemplate {
         version: ProtocolVersion,
         topic: &str,
         qos: QoS,
+        retain: bool,
         payload_bytes: usize,
     ) -> Result<PublishTemplate> {
-        let payload = [vec![0; STAMP_BYTES], payload::filling(payload_bytes)].concat();
+        let payload = match payload_bytes {
+            0 => Vec::new(),
+            bytes => [vec![0; STAMP_BYTES], payload::filling(bytes)].concat(),
+        };
         let publish = Publish {
             dup: false,
             qos,
-            retain: false,
+            retain,
             topic,
             packet_id: if qos == QoS::AtMostOnce { None } else { PacketId::new(1) },
             properties: PublishProperties::default(),
@@ -156,9 +160,10 @@ impl PublishTemplate {
         Ok(PublishTemplate { bytes, topic_at, packet_id_at, payload_at })
     }
 
-    /// Appends the message with this stamp to `out`, with the packet identifier that follows from its number.
-    pub fn write(&self, stamp: Stamp, out: &mut Vec<u8>) {
-        self.write_as(self.packet_id_at.map(|_| packet_id_of(stamp.number)), stamp, out);
+    /// Appends the `sequence`-th message of its publisher to `out`, with this stamp and the packet identifier that follows.
+    #[inline]
+    pub fn write(&self, sequence: u64, stamp: Stamp, out: &mut Vec<u8>) {
+        self.write_as(self.packet_id_at.map(|_| packet_id_of(sequence)), stamp, out);
     }
 
     /// Appends the message with this stamp to `out`; `packet_id` is for a quality of service that has one.
@@ -170,7 +175,15 @@ impl PublishTemplate {
         if let Some((at, packet_id)) = self.packet_id_at.zip(packet_id) {
             message[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
         }
-        stamp.write(&mut message[self.payload_at..]);
+        // An empty payload, which clears a retained message, has no room for a stamp.
+        if self.payload_at < message.len() {
+            stamp.write(&mut message[self.payload_at..]);
+        }
+    }
+
+    /// Where the topic stands in each message.
+    pub fn topic_at(&self) -> Range<usize> {
+        self.topic_at.clone()
     }
 
     /// The topic of every message.
@@ -195,10 +208,10 @@ mod tests {
             for (qos, payload_bytes) in
                 [(QoS::AtMostOnce, 16), (QoS::AtLeastOnce, 200), (QoS::ExactlyOnce, 70_000)]
             {
-                let template = PublishTemplate::new(version, "bench/7", qos, payload_bytes).unwrap();
+                let template = PublishTemplate::new(version, "bench/7", qos, false, payload_bytes).unwrap();
                 let stamp = Stamp { publisher: 7, number: 65_536, sent_ns: 12 };
                 let mut out = vec![0xFF];
-                template.write(stamp, &mut out);
+                template.write(stamp.number, stamp, &mut out);
                 assert_eq!((template.topic(), template.bytes()), (&b"bench/7"[..], out.len() - 1));
                 let frame = decode_frame(&out[1..], u32::MAX).unwrap().unwrap();
                 let Packet::Publish(publish) = decode(frame, version).unwrap() else {

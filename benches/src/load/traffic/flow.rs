@@ -43,11 +43,11 @@ impl Flow {
     pub fn new(plan: &Plan, publisher: u32, client: u32) -> Result<Flow> {
         let receivers = plan.receivers(publisher);
         let is_group = matches!(plan.shape, Shape::Shared { .. });
-        let topic = plan.topic(publisher);
+        let (version, topic) = (plan.target.version(), plan.topic(publisher));
         Ok(Flow {
             publisher,
             client,
-            template: PublishTemplate::new(plan.target.version(), &topic, plan.qos, plan.payload_bytes)?,
+            template: PublishTemplate::new(version, &topic, plan.qos, false, plan.payload_bytes)?,
             window: Window::new(plan.window_messages, receivers, plan.qos != QoS::AtMostOnce),
             queued: false,
             oldest_before: 0,

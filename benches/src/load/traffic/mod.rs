@@ -162,7 +162,7 @@ impl<'a> Traffic<'a> {
             if self.schedule.is_some() && self.phase == Phase::Measuring {
                 self.outcome.lag_max_ns = self.outcome.lag_max_ns.max(now_ns.saturating_sub(sent_ns));
             }
-            flow.template.write(Stamp { publisher: flow.publisher, number, sent_ns }, out);
+            flow.template.write(number, Stamp { publisher: flow.publisher, number, sent_ns }, out);
             self.published += 1;
         }
         true
