@@ -1,6 +1,7 @@
 //! What a run has found, as a table for people or one JSON object for programs. Both hold the same values, except that
 //! series, curves and facts about the host are for programs only.
 
+use crate::args::TargetArguments;
 use crate::observe::host;
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -23,10 +24,17 @@ struct Row {
 }
 
 impl Report {
-    /// An empty report of this scenario.
-    pub fn new(scenario: &'static str) -> Report {
+    fn new(scenario: &'static str) -> Report {
         let mut report = Report { rows: Vec::new(), failures: Vec::new() };
         report.add("scenario", scenario);
+        report
+    }
+
+    /// The report of a run of this scenario against a broker, without findings.
+    pub fn on(scenario: &'static str, target: &TargetArguments) -> Report {
+        let mut report = Report::new(scenario);
+        report.add("target", format!("{}:{}", target.host, target.port));
+        report.add("mqtt", target.mqtt);
         report
     }
 
@@ -43,6 +51,13 @@ impl Report {
     /// Adds a number with at most three digits behind the point.
     pub fn add_rounded(&mut self, key: &'static str, value: f64) {
         self.add(key, (value * 1000.0).round() / 1000.0);
+    }
+
+    /// Adds the first cause of a failure, if anything failed.
+    pub fn add_first_failure(&mut self, cause: Option<String>) {
+        if let Some(cause) = cause {
+            self.add("first_failure", cause);
+        }
     }
 
     /// Makes the run a failed one.

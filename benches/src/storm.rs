@@ -45,7 +45,7 @@ pub fn run(arguments: &StormArguments) -> Result<Report> {
             work(&arguments, number, shared, &returned, endpoint, clock)
         })?
     };
-    let mut report = Report::new("storm");
+    let mut report = Report::on("storm", target);
     describe(&mut report, arguments);
     let opening_max = OPENING_MAX + Duration::from_secs(connections / 200);
     let opening = observer.sample(workers.shared().totals());
@@ -84,16 +84,12 @@ pub fn run(arguments: &StormArguments) -> Result<Report> {
     }
     judge(&mut report, connections - back.min(connections), &outcomes)?;
     observer.add_to(&mut report);
-    if let Some(cause) = first_failure {
-        report.add("first_failure", cause);
-    }
+    report.add_first_failure(first_failure);
     Ok(report)
 }
 
 fn describe(report: &mut Report, arguments: &StormArguments) {
     let target = &arguments.target;
-    report.add("target", format!("{}:{}", target.host, target.port));
-    report.add("mqtt", target.mqtt);
     report.add("connections", arguments.connections);
     report.add("within_s", arguments.within);
     report.add("subscribe", arguments.subscribe);

@@ -45,7 +45,7 @@ pub fn run(arguments: &ConnArguments) -> Result<Report> {
     let endpoint = target.address()?;
     let connections = u64::from(arguments.connections);
     target.check_descriptors(connections + u64::from(target.threads))?;
-    let mut report = Report::new("conn");
+    let mut report = Report::on("conn", target);
     describe(&mut report, arguments);
     let clock = Clock::start();
     let observer = Observer::new(target.pid, clock)?;
@@ -73,8 +73,6 @@ pub fn run(arguments: &ConnArguments) -> Result<Report> {
 
 fn describe(report: &mut Report, arguments: &ConnArguments) {
     let target = &arguments.target;
-    report.add("target", format!("{}:{}", target.host, target.port));
-    report.add("mqtt", target.mqtt);
     report.add("connections", arguments.connections);
     report.add("rate_per_s", arguments.rate);
     report.add("subscribe", arguments.subscribe);
@@ -232,9 +230,7 @@ impl Lead<'_> {
             report.add("broker_rss_left_bytes", self.observer.rss_bytes());
         }
         self.observer.add_to(report);
-        if let Some(cause) = first_failure {
-            report.add("first_failure", cause);
-        }
+        report.add_first_failure(first_failure);
         Ok(())
     }
 

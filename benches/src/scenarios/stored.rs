@@ -57,9 +57,7 @@ impl StoredRun {
     pub fn new(scenario: &'static str, arguments: &StoredArguments, clients: u32) -> Result<StoredRun> {
         let (clock, target) = (Clock::start(), &arguments.target);
         target.check_descriptors(u64::from(clients.max(arguments.publishers)))?;
-        let mut report = Report::new(scenario);
-        report.add("target", format!("{}:{}", target.host, target.port));
-        report.add("mqtt", target.mqtt);
+        let mut report = Report::on(scenario, target);
         report.add("publishers", arguments.publishers);
         report.add("payload_bytes", arguments.payload);
         report.add("window_messages", arguments.window);
@@ -130,9 +128,7 @@ impl StoredRun {
         self.observer.add_to(&mut self.report);
         let outcome = Outcome::sum(self.outcomes)?;
         outcome.judge(&mut self.report, Tolerance::default(), self.disconnected);
-        if let Some(cause) = self.first_failure {
-            self.report.add("first_failure", cause);
-        }
+        self.report.add_first_failure(self.first_failure);
         Ok(self.report)
     }
 

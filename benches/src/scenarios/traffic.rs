@@ -53,7 +53,7 @@ pub fn run(scenario: &'static str, plan: &Plan) -> Result<Report> {
     workers.wait_for(plan.measured, |totals| observer.look(totals));
     let after = observer.sample(workers.shared().totals());
     let end = drain(plan, &workers);
-    let mut report = Report::new(scenario);
+    let mut report = Report::on(scenario, &plan.target);
     describe(&mut report, plan);
     let first_failure = workers.shared().first_failure();
     let rates = Rates { before, after };
@@ -71,9 +71,7 @@ pub fn run(scenario: &'static str, plan: &Plan) -> Result<Report> {
     if end.delivered == 0 {
         report.fail("nothing was delivered");
     }
-    if let Some(cause) = first_failure {
-        report.add("first_failure", cause);
-    }
+    report.add_first_failure(first_failure);
     Ok(report)
 }
 
@@ -163,8 +161,6 @@ impl Rates {
 }
 
 fn describe(report: &mut Report, plan: &Plan) {
-    report.add("target", format!("{}:{}", plan.target.host, plan.target.port));
-    report.add("mqtt", plan.target.mqtt);
     report.add("publishers", plan.publishers);
     report.add("subscribers", plan.subscribers);
     match &plan.shape {
