@@ -2,6 +2,8 @@
 //! It never listens elsewhere and never outlives the task that started it.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +18,8 @@ use crate::tree;
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a stop may take: the broker promises 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(6);
+/// How long the control plane may take to connect, and how long between two parts of its answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Numbers the brokers of this run, so that each has its own folder.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -23,6 +27,7 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 pub struct Broker {
     process: Live,
     port: u16,
+    http_port: u16,
     folder: PathBuf,
 }
 
@@ -50,8 +55,9 @@ impl Broker {
         for setting in settings {
             command.args(["--set", setting]);
         }
-        let mut broker = Self { process: Live::start(&mut command, log.into())?, port: 0, folder };
-        broker.port = broker.read_port().with_context(|| broker.to_last_words())?;
+        let process = Live::start(&mut command, log.into())?;
+        let mut broker = Self { process, port: 0, http_port: 0, folder };
+        broker.read_ports().with_context(|| broker.to_last_words())?;
         Ok(broker)
     }
 
@@ -74,6 +80,22 @@ impl Broker {
         Ok(kib * 1024)
     }
 
+    /// Connections of MQTT clients, as the broker counts them.
+    ///
+    /// # Errors
+    /// The control plane does not answer, or not with this figure.
+    pub fn connections(&self) -> Result<u64> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port));
+        let mut stream =
+            TcpStream::connect_timeout(&address, ANSWER_LIMIT).context("connecting to the control plane")?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.write_all(b"GET /api/v5/prometheus/stats HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context("reading the broker's metrics")?;
+        gauge(&answer, "emqx_live_connections_count")
+            .with_context(|| format!("no connections among the metrics of {address}"))
+    }
+
     /// Ends the broker as an operator would and checks that it leaves with 0 in time, having said nothing of a
     /// panic.
     pub fn stop(self) -> Result<()> {
@@ -85,14 +107,11 @@ impl Broker {
         fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))
     }
 
-    fn read_port(&mut self) -> Result<u16> {
+    fn read_ports(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        while let Some(line) = self.process.next_line(deadline)? {
-            if let Some(port) = port_of(&line) {
-                return port.parse().with_context(|| format!("the port in `{line}`"));
-            }
-        }
-        bail!("the broker ended before it listened")
+        self.port = read_port(&mut self.process, MQTT, deadline)?;
+        self.http_port = read_port(&mut self.process, HTTP, deadline)?;
+        Ok(())
     }
 
     fn to_last_words(&self) -> String {
@@ -102,10 +121,34 @@ impl Broker {
     }
 }
 
-/// The port in `listening on tcp:default 127.0.0.1:PORT`.
-fn port_of(line: &str) -> Option<&str> {
-    let (_, address) = line.split_once("listening on tcp:default ")?;
+/// What stands before the address of the MQTT listener, which a starting broker names first.
+pub const MQTT: &str = "listening on tcp:default ";
+/// What stands before the address of the control plane.
+const HTTP: &str = "http on ";
+
+/// Reads what a starting broker says until it names the port behind these words.
+///
+/// # Errors
+/// It does not until `deadline`, or ends before.
+pub fn read_port(process: &mut Live, words: &str, deadline: Instant) -> Result<u16> {
+    while let Some(line) = process.next_line(deadline)? {
+        if let Some(port) = port_of(&line, words) {
+            return port.parse().with_context(|| format!("the port in `{line}`"));
+        }
+    }
+    bail!("the broker ended before it said `{words}`")
+}
+
+/// The port in `WORDS 127.0.0.1:PORT`.
+fn port_of<'a>(line: &'a str, words: &str) -> Option<&'a str> {
+    let (_, address) = line.split_once(words)?;
     address.split_whitespace().next()?.rsplit_once(':').map(|(_, port)| port)
+}
+
+/// The value of `NAME{LABELS} VALUE` in the Prometheus text format.
+fn gauge(text: &str, name: &str) -> Option<u64> {
+    let mut samples = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    samples.next()?.rsplit_once("} ")?.1.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -114,8 +157,18 @@ mod tests {
 
     #[test]
     fn the_port_is_read_from_the_line_of_the_mqtt_listener_only() {
-        assert_eq!(port_of("listening on tcp:default 127.0.0.1:1883"), Some("1883"));
-        assert_eq!(port_of("listening on tcp:default 127.0.0.1:1883 (2 shards)"), Some("1883"));
-        assert_eq!(port_of("listening on http 127.0.0.1:18083"), None);
+        assert_eq!(port_of("listening on tcp:default 127.0.0.1:1883", MQTT), Some("1883"));
+        assert_eq!(port_of("listening on tcp:default 127.0.0.1:1883 (2 shards)", MQTT), Some("1883"));
+        assert_eq!(port_of("http on 127.0.0.1:18083", MQTT), None);
+        assert_eq!(port_of("http on 127.0.0.1:18083", HTTP), Some("18083"));
+    }
+
+    #[test]
+    fn a_gauge_is_read_by_its_whole_name() {
+        let text = "# TYPE emqx_connections_count gauge\nemqx_connections_count_x{node=\"a\"} 1\n\
+                    emqx_connections_count{node=\"a} 2\"} 18000\nemqx_connections_max{node=\"a\"} 3\n";
+        assert_eq!(gauge(text, "emqx_connections_count"), Some(18_000));
+        assert_eq!(gauge(text, "emqx_connections"), None);
+        assert_eq!(gauge("emqx_connections_count{node=\"a\"} many\n", "emqx_connections_count"), None);
     }
 }

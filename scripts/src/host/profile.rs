@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Run, run_to_end, shipped};
 use crate::process::Live;
-use crate::tree;
+use crate::{broker, tree};
 
 /// How long the broker may take to listen on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -83,7 +83,8 @@ fn serve(folder: &Path) -> Result<()> {
     let stderr = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
     let mut broker = Live::start(&mut command, stderr.into())?;
     let said = || format!("the broker said: {}", fs::read_to_string(&log).unwrap_or_default());
-    let port = read_port(&mut broker).with_context(said)?;
+    let deadline = Instant::now() + START_LIMIT;
+    let port = broker::read_port(&mut broker, broker::MQTT, deadline).with_context(said)?.to_string();
     let status =
         fs::read_to_string(format!("/proc/{}/status", broker.pid())).context("the broker's status")?;
     ensure!(status.lines().any(|line| line.split_whitespace().eq(["Seccomp:", "2"])), "no filter holds");
@@ -102,15 +103,4 @@ fn exchange(port: &str, version: &str, qos: &str) -> Result<Run> {
     let common = ["-h", "127.0.0.1", "-p", port, "-V", version, "-q", qos, "-t", &topic];
     run_to_end(Command::new("mosquitto_pub").args(common).args(["-r", "-m", "payload"]))?.expect(0)?;
     run_to_end(Command::new("mosquitto_sub").args(common).args(["-C", "1", "-W", "30"]))?.expect(0)
-}
-
-fn read_port(broker: &mut Live) -> Result<String> {
-    let deadline = Instant::now() + START_LIMIT;
-    while let Some(line) = broker.next_line(deadline)? {
-        if let Some((_, address)) = line.split_once("listening on tcp:default ") {
-            let address = address.split_whitespace().next().unwrap_or_default();
-            return address.rsplit_once(':').map(|(_, port)| port.to_owned()).context("no port in the line");
-        }
-    }
-    anyhow::bail!("it ended before it listened")
 }
