@@ -26,6 +26,9 @@ def tried(name, result):
 tried("unshare(CLONE_FILES)", libc.unshare(0x400))
 tried("unshare(CLONE_NEWNET)", libc.unshare(0x40000000))
 tried("unshare(CLONE_FILES|CLONE_NEWUSER)", libc.unshare(0x10000400))
+priority = ctypes.byref(ctypes.c_int(0))
+tried("SCHED_BATCH", libc.sched_setscheduler(0, 3, priority))
+tried("SCHED_IDLE", libc.sched_setscheduler(0, 5, priority))
 tried("mount", libc.mount(b"none", b"/", b"tmpfs", 0, None))
 tried("ptrace", libc.ptrace(0, 0, 0, 0))
 left, right = socket.socketpair()
@@ -50,6 +53,8 @@ pub fn broker_serves() -> Result<()> {
         "unshare(CLONE_FILES) allowed",
         "unshare(CLONE_NEWNET) refused with 1",
         "unshare(CLONE_FILES|CLONE_NEWUSER) refused with 1",
+        "SCHED_BATCH allowed",
+        "SCHED_IDLE refused with 1",
         "mount refused with 1",
         "ptrace refused with 1",
         "SCM_RIGHTS allowed",
