@@ -9,13 +9,13 @@ use ringmq_core::reason::ReasonCode;
 use ringmq_core::topic::filter_matches;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 /// The delivery at which the fault shows, counted over all clients.
-const FAULT_AT: u64 = 50;
+pub const FAULT_AT: u64 = 50;
 
 /// What goes wrong, once if nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +33,26 @@ pub enum Fault {
     Forget,
     /// Nothing is read for 400 ms.
     Pause,
+    /// A byte of the payload is another one.
+    Damage,
+    /// A delivery has another topic than the publication.
+    WrongTopic,
+    /// The connection that a delivery is for is closed instead.
+    Disconnect,
+    /// No client is let in.
+    RefuseConnect,
 }
+
+/// Topic, payload, quality of service.
+type Message = (String, Vec<u8>, QoS);
 
 #[derive(Debug, Default)]
 struct Client {
     stream: Option<TcpStream>,
     version: Option<ProtocolVersion>,
     filters: Vec<(String, QoS)>,
-    /// Messages for a client that is away, or that was swapped.
-    queue: Vec<(String, Vec<u8>, QoS)>,
+    /// Messages for a client that is away.
+    queue: Vec<Message>,
     is_persistent: bool,
     next_id: u16,
 }
@@ -53,14 +64,21 @@ struct State {
     retained: BTreeMap<String, Vec<u8>>,
     turns: HashMap<String, usize>,
     deliveries: u64,
+    /// A delivery that waits for the next one to the same client.
+    held: Option<(String, Message)>,
 }
 
 /// Serves forever on a free port of its own thread and returns the port.
 pub fn start(fault: Fault) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    start_on(0, fault)
+}
+
+/// The same on this port.
+pub fn start_on(port: u16, fault: Fault) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (clients, retained, turns) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-    let state = Arc::new(Mutex::new(State { fault, clients, retained, turns, deliveries: 0 }));
+    let state = Arc::new(Mutex::new(State { fault, clients, retained, turns, deliveries: 0, held: None }));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let state = Arc::clone(&state);
@@ -113,6 +131,10 @@ fn handle(
     out: &mut Vec<u8>,
 ) {
     match packet {
+        Packet::Connect(_) if state.fault == Fault::RefuseConnect => {
+            let (reason, properties) = (ReasonCode::NotAuthorized, ConnackProperties::default());
+            Connack { session_present: false, reason, properties }.encode(version, out).unwrap();
+        }
         Packet::Connect(connect) => {
             if connect.clean_start || state.fault == Fault::Forget {
                 state.clients.remove(id);
@@ -196,9 +218,20 @@ impl State {
 
     fn deliver(&mut self, id: &str, publish: &Publish<'_>) {
         let is_faulty = self.is_faulty();
-        let message = (publish.topic.to_owned(), publish.payload.to_vec(), publish.qos);
+        let mut message = (publish.topic.to_owned(), publish.payload.to_vec(), publish.qos);
         match self.fault {
             Fault::Lose if is_faulty => return,
+            Fault::Swap if is_faulty => {
+                self.held = Some((id.to_owned(), message));
+                return;
+            }
+            Fault::Disconnect if is_faulty => {
+                let stream = &self.clients[id].stream;
+                return stream.as_ref().unwrap().shutdown(Shutdown::Both).unwrap();
+            }
+            Fault::Damage if is_faulty => *message.1.last_mut().unwrap() ^= 1,
+            Fault::WrongTopic if is_faulty => "bench/other".clone_into(&mut message.0),
+            // The pause is the fault itself: what is due meanwhile has to show it.
             Fault::Pause if is_faulty => thread::sleep(Duration::from_millis(400)),
             Fault::Stray if is_faulty => {
                 let is_subscriber =
@@ -217,9 +250,9 @@ impl State {
         client.queue.push(message.clone());
         if self.fault == Fault::Duplicate && is_faulty {
             client.queue.push(message);
-        } else if self.fault == Fault::Swap && is_faulty && client.queue.len() > 1 {
-            let last = client.queue.len() - 1;
-            client.queue.swap(last - 1, last);
+        }
+        if let Some((_, held)) = self.held.take_if(|(other, _)| other == id) {
+            client.queue.push(held);
         }
         self.flush(id);
     }
