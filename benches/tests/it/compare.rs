@@ -1,6 +1,6 @@
 //! `compare` as a user runs it: brokers are processes, here this test binary started again.
 
-use crate::keeper::{Fault, start, start_on};
+use crate::broker::{Fault, start, start_on};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;

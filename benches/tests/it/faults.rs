@@ -1,6 +1,6 @@
 //! Each fault is found, named and turned into an exit code; a flawless broker passes.
 
-use crate::keeper::{FAULT_AT, Fault, start};
+use crate::broker::{FAULT_AT, Fault, start};
 use crate::scenarios::at_once;
 use serde_json::Value;
 use std::process::Command;

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that does not hold")]
 
+mod broker;
 mod compare;
 mod faults;
-mod keeper;
 mod page;
 mod scenarios;

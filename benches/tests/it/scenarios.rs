@@ -1,6 +1,6 @@
 //! The verdict of every scenario with messages can be either: a flawless broker passes, and each fault is named.
 
-use crate::keeper::{Fault, start};
+use crate::broker::{Fault, start};
 use serde_json::Value;
 use std::process::Command;
 use std::thread;
