@@ -4,11 +4,13 @@ use crate::broker::{Fault, start, start_on};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -33,8 +35,8 @@ fn a_broker_on_a_port_of_choice_serves_there() {
         return;
     };
     let fault = if std::env::var_os("BENCH_TEST_LOSES").is_some() { Fault::Lose } else { Fault::None };
-    if let Ok(file) = std::env::var("BENCH_TEST_TELLS") {
-        fs::write(file, format!("{port} {}", std::process::id())).unwrap();
+    if let Ok(listener) = std::env::var("BENCH_TEST_TELLS") {
+        TcpStream::connect(listener).unwrap().write_all(&std::process::id().to_be_bytes()).unwrap();
     }
     assert!(Path::new(&std::env::var("BENCH_TEST_DIR").unwrap()).is_dir());
     start_on(port.parse().unwrap(), fault);
@@ -91,26 +93,25 @@ fn brokers_are_compared_and_every_failure_is_shown() {
 #[test]
 fn an_interrupted_comparison_ends_its_broker_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (recipe, told) = (folder.path().join("compare.toml"), folder.path().join("told"));
-    let text = entry("a", &format!(", BENCH_TEST_TELLS = '{}'", told.display()))
+    let recipe = folder.path().join("compare.toml");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = entry("a", &format!(", BENCH_TEST_TELLS = '{}'", listener.local_addr().unwrap()))
         + "[[scenario]]\nname = \"s\"\ncommand = [\"conn\", \"--connections\", \"1\", \"--hold\", \"600\"]\n";
     fs::write(&recipe, text).unwrap();
     let child = compare(&recipe, &["--quiet"]);
-    let deadline = Instant::now() + WAIT_MAX;
-    let words = loop {
-        assert!(Instant::now() < deadline, "the broker never started");
-        match fs::read_to_string(&told) {
-            Ok(words) if words.contains(' ') => break words,
-            _ => thread::sleep(Duration::from_millis(10)),
-        }
-    };
+    let (sender, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut id = [0; 4];
+        listener.accept().unwrap().0.read_exact(&mut id).unwrap();
+        sender.send(u32::from_be_bytes(id)).unwrap();
+    });
+    let broker = told.recv_timeout(WAIT_MAX).expect("the broker starts");
     kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("interrupted"), "{said}");
-    let broker = words.split(' ').nth(1).unwrap();
-    assert!(!Path::new("/proc").join(broker).exists(), "the broker outlived the comparison");
+    assert!(!Path::new("/proc").join(broker.to_string()).exists(), "the broker outlived the comparison");
 }
 
 #[test]
