@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
 use crate::process::run as run_command;
-use crate::{bench, host, interop, load, tree};
+use crate::{bench, host, interop, load, packages, tree};
 
 /// A step: its name, what it proves, and the function that runs it.
 type Step = (&'static str, &'static str, fn() -> Result<()>);
@@ -71,7 +71,9 @@ fn clippy() -> Result<()> {
     run_command(&mut tree::cargo(&words))
 }
 
+/// openssl makes the certificates of the generator's TLS tests.
 fn tests() -> Result<()> {
+    packages::install_program("openssl", "openssl")?;
     run_command(&mut tree::cargo(&["test", "--workspace"]))
 }
 

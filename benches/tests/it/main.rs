@@ -7,3 +7,4 @@ mod compare;
 mod faults;
 mod page;
 mod scenarios;
+mod tls;

@@ -1,5 +1,6 @@
 //! The layers of one connection that is not plain TCP: TLS, WebSocket, or one in the other. Never touches a socket.
 
+use crate::net::transport::tls::explain;
 use crate::net::transport::websocket::WebSocket;
 use anyhow::{Context, Result, bail};
 use rustls::ClientConnection;
@@ -109,7 +110,7 @@ impl Layers {
         let Some(tls) = &mut self.tls else { bail!("there is no TLS to decrypt") };
         while !bytes.is_empty() {
             tls.read_tls(&mut bytes).context("TLS")?;
-            let state = tls.process_new_packets().context("TLS")?;
+            let state = tls.process_new_packets().map_err(explain).context("TLS")?;
             match tls.reader().read_to_end(stream) {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error).context("TLS"),
                 _ => {}

@@ -1,13 +1,17 @@
 //! TLS by rustls: whom to trust, who to be. Handshakes are complete ones, never resumed, so that every run pays the same.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use std::path::Path;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
+    RootCertStore, SignatureScheme,
+};
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What all TLS connections of a run have in common.
@@ -29,7 +33,7 @@ impl TlsTerms {
             .with_safe_default_protocol_versions()
             .context("TLS versions")?
             .dangerous()
-            .with_custom_certificate_verifier(verifier(ca, provider)?);
+            .with_custom_certificate_verifier(Arc::new(Trust::new(ca, provider)?));
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
@@ -56,16 +60,6 @@ impl TlsTerms {
     }
 }
 
-fn verifier(ca: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
-    let Some(ca) = ca else { return Ok(Arc::new(TrustAnybody { provider })) };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate).with_context(|| ca.display().to_string())?;
-    }
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    Ok(builder.build().context("--ca")?)
-}
-
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).with_context(|| path.display().to_string())?.collect();
@@ -74,22 +68,103 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// For `--insecure`: any certificate will do, as long as its owner signed the handshake.
+/// Whom to trust: the owner of a certificate that leads to one in a file, or whoever signed the handshake.
 #[derive(Debug)]
-struct TrustAnybody {
+struct Trust {
     provider: Arc<CryptoProvider>,
+    /// `None` for `--insecure`.
+    authorities: Option<Authorities>,
 }
 
-impl ServerCertVerifier for TrustAnybody {
+/// The file of `--ca`.
+#[derive(Debug)]
+struct Authorities {
+    file: PathBuf,
+    certificates: Vec<CertificateDer<'static>>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Trust {
+    fn new(ca: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Trust> {
+        let authorities = ca.map(|ca| Authorities::read(ca, &provider)).transpose()?;
+        Ok(Trust { provider, authorities })
+    }
+}
+
+impl Authorities {
+    fn read(file: &Path, provider: &Arc<CryptoProvider>) -> Result<Authorities> {
+        let certificates = certificates(file)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots.add(certificate.clone()).with_context(|| file.display().to_string())?;
+        }
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        Ok(Authorities { file: file.to_owned(), certificates, verifier: builder.build().context("--ca")? })
+    }
+
+    fn distrust(&self, cause: CertificateError, end_entity: &CertificateDer<'_>) -> Distrust {
+        let remedy = match &cause {
+            _ if self.certificates.contains(end_entity) => {
+                "it holds the broker's own certificate, which says it is an authority's (CA:TRUE) and is then no \
+                 broker's; make it with CA:FALSE, or have an authority sign it, or use --insecure"
+            }
+            CertificateError::UnknownIssuer => {
+                "no certificate there signed the broker's; name the file of its authority, or use --insecure"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "--host has to be a name that stands in the broker's certificate, or use --insecure"
+            }
+            _ => "the broker needs another certificate, or use --insecure",
+        };
+        Distrust { cause, file: self.file.clone(), remedy }
+    }
+}
+
+/// Why the broker's certificate is not taken, and what to do about it.
+#[derive(Debug)]
+struct Distrust {
+    cause: CertificateError,
+    file: PathBuf,
+    remedy: &'static str,
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Distrust { cause, file, remedy } = self;
+        write!(formatter, "--ca {} does not vouch for the broker ({cause}): {remedy}", file.display())
+    }
+}
+
+impl std::error::Error for Distrust {}
+
+/// The error in words; rustls has none for what a verifier of ours says.
+pub fn explain(error: Error) -> anyhow::Error {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => anyhow!("{cause}"),
+        error => error.into(),
+    }
+}
+
+impl ServerCertVerifier for Trust {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        let verifier = &authorities.verifier;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map_err(
+            |error| match error {
+                Error::InvalidCertificate(cause) => {
+                    let distrust = authorities.distrust(cause, end_entity);
+                    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(distrust))))
+                }
+                other => other,
+            },
+        )
     }
 
     fn verify_tls12_signature(
