@@ -23,7 +23,8 @@ use arguments::Arguments;
 const HELP: &str = "\
 cargo x <task>
 
-  test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, host, load (all, or those named)
+  test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, host, load, million
+                            (all, or those named)
   tidy                      the checkable part of the style guide, over every tracked .rs file
   interop [--broker A:P]    mosquitto clients, paho-mqtt, MQTT.js and rumqttc against the release binary
           [--shards 1,4]    with these shard counts (--broker instead: against a broker already running)
@@ -32,7 +33,9 @@ cargo x <task>
   load [--seconds 30]       100 publishers to 100 subscribers at QoS 0, 1, 2, then idle connections
        [--connections 18000]
   bench instructions [NAME] instructions of the hot operations under callgrind, beside benches/instructions.toml
-                 [--update] write that table instead";
+                 [--update] write that table instead
+  bench million             a million clients in one broker process, and a table of what was asked for
+        [--connections N] [--hold 600] [--shards N]";
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {
