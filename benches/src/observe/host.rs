@@ -47,8 +47,14 @@ fn socket_pages(sockstat: &str) -> Option<u64> {
 }
 
 fn memory_bytes() -> u64 {
-    let total = field_of("/proc/meminfo", "MemTotal");
-    total.split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+    kib_field(&line_of("/proc/meminfo"), "MemTotal:").unwrap_or(0)
+}
+
+/// The line `Name:   123 kB` of a text from `/proc`, in bytes.
+pub fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn line_of(path: &str) -> String {
@@ -81,6 +87,14 @@ mod tests {
     fn command_lines_can_be_typed_again() {
         let words = ["ringmq", "--set", "a b", "it's", ""].map(str::to_owned);
         assert_eq!(join_words(words.into_iter()), r"ringmq --set 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn memory_lines_are_kibibytes() {
+        let text = "VmPeak:\t  9 kB\nVmRSS:\t    12 kB\nSlabs: 1 kB\nSlab:   7 kB\n";
+        assert_eq!(kib_field(text, "VmRSS:"), Some(12 * 1024));
+        assert_eq!(kib_field(text, "Slab:"), Some(7 * 1024));
+        assert_eq!(kib_field(text, "Pss:"), None);
     }
 
     #[test]

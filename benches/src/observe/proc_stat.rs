@@ -1,7 +1,8 @@
 //! What the kernel says about the broker's process in `/proc/PID`. It only reads; the broker is never signalled.
 
 use crate::net::syscalls;
-use crate::observe::{cpu_clock, host};
+use crate::observe::cpu_clock;
+use crate::observe::host::{self, kib_field};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -79,13 +80,6 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// A line `Name:   123 kB`, in bytes.
-fn kib_field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,13 +89,6 @@ mod tests {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 17 5 0 0 20 0 3 0 1 2 3";
         assert_eq!(cpu_ticks(stat), Some(22));
         assert_eq!(cpu_ticks("42 (a) S 1"), None);
-    }
-
-    #[test]
-    fn memory_lines_are_kibibytes() {
-        let text = "VmPeak:\t  9 kB\nVmRSS:\t    12 kB\n";
-        assert_eq!(kib_field(text, "VmRSS:"), Some(12 * 1024));
-        assert_eq!(kib_field(text, "Pss:"), None);
     }
 
     #[test]
