@@ -1,8 +1,6 @@
-//! The system calls no crate wraps for us. The only file of this package with unsafe code; it never keeps a descriptor
-//! or a pointer.
+//! The system calls no crate wraps for us. It never keeps a descriptor or a pointer.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -72,20 +70,6 @@ pub fn wait_readable(descriptor: &impl AsRawFd, wait: Duration) {
 pub fn set_timer_slack() {
     // SAFETY: PR_SET_TIMERSLACK takes a number of nanoseconds and no pointer. Where it is not known, waits are longer.
     let _ = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong, 0, 0, 0) };
-}
-
-/// CPU time this process has used in all its threads, user and system, in microseconds.
-pub fn process_cpu_us() -> u64 {
-    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the pointer is to a whole rusage, which the call fills and does not keep.
-    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
-    if result != 0 {
-        return 0;
-    }
-    // SAFETY: rusage consists of integers, for which the zeroes written above are valid already.
-    let usage = unsafe { usage.assume_init() };
-    let us = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
-    us(usage.ru_utime) + us(usage.ru_stime)
 }
 
 /// Clock ticks per second, the unit of CPU time in `/proc/PID/stat`.

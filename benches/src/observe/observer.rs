@@ -1,10 +1,9 @@
 //! The broker and this process as the main thread sees them while the workers work. It never waits; it is called often.
 
 use crate::clock::Clock;
-use crate::net::syscalls;
-use crate::observe::host;
 use crate::observe::proc_stat::ProcStat;
 use crate::observe::series::{Counters, Series};
+use crate::observe::{cpu_clock, host};
 use crate::phase::Totals;
 use crate::report::Report;
 use anyhow::Result;
@@ -120,7 +119,7 @@ impl Observer {
         Sample {
             now_ns: self.clock.now_ns(),
             totals,
-            own_cpu_us: syscalls::process_cpu_us(),
+            own_cpu_us: cpu_clock::process_cpu_ns(std::process::id()).unwrap_or(0) / 1_000,
             broker_cpu_us: self.process.as_ref().and_then(|process| process.cpu_us().ok()).unwrap_or(0),
         }
     }
