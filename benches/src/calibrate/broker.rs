@@ -3,25 +3,22 @@
 
 use crate::observe::proc_stat::ProcStat;
 use anyhow::{Context, Result, bail};
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// A broker has this long from its start until it says that it listens.
 const START_MAX: Duration = Duration::from_secs(30);
-/// Numbers the folders of this process.
-static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A broker that runs.
 #[derive(Debug)]
 pub struct Broker {
     child: Child,
-    folder: PathBuf,
+    _folder: TempDir,
     port: u16,
 }
 
@@ -31,13 +28,11 @@ impl Broker {
     /// # Errors
     /// When it does not start, or does not say in time where it listens.
     pub fn start(program: &Path, shards: u32) -> Result<Broker> {
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("ringmq-calibrate-{}-{number}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let folder = tempfile::Builder::new().prefix("ringmq-calibrate-").tempdir()?;
         let program =
             std::path::absolute(program).with_context(|| format!("--broker {}", program.display()))?;
         let mut command = Command::new(&program);
-        command.arg("serve").current_dir(&folder);
+        command.arg("serve").current_dir(folder.path());
         for setting in [
             "listeners.tcp.default.bind=127.0.0.1:0".to_owned(),
             "dashboard.listeners.http.bind=127.0.0.1:0".to_owned(),
@@ -48,7 +43,7 @@ impl Broker {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
-        let mut broker = Broker { child, folder, port: 0 };
+        let mut broker = Broker { child, _folder: folder, port: 0 };
         broker.port = broker.wait_for_port()?;
         Ok(broker)
     }
@@ -97,10 +92,9 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // All three fail only where the thing is already gone, which is what is wanted.
+        // Both fail only where it is already gone, which is what is wanted. The folder goes with the value.
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
-        let _removed = fs::remove_dir_all(&self.folder);
     }
 }
 
