@@ -2,8 +2,9 @@
 //! measured and the line that measured it. It only writes text.
 
 use super::fit::{self, BURST, PAYLOAD_MIN, Qos, WARM_PAIRS};
-use super::samples::{Samples, median};
+use super::samples::Samples;
 use super::steps::Extent;
+use crate::compare::median;
 use crate::observe::host;
 use anyhow::Result;
 use serde_json::Value;

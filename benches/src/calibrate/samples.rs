@@ -1,5 +1,6 @@
 //! What the runs have said: for each step and key all values of all rounds, and their medians. It computes no coefficient.
 
+use crate::compare::median;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -73,14 +74,6 @@ impl Samples {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Sample)> {
         self.values.iter().map(|((step, key), sample)| (step.as_str(), key.as_str(), sample))
     }
-}
-
-/// The middle value, or the mean of the two in the middle.
-pub fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let upper = *sorted.get(sorted.len() / 2)?;
-    if sorted.len() % 2 == 1 { Some(upper) } else { Some((sorted[sorted.len() / 2 - 1] + upper) / 2.0) }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod watch;
 use crate::args::CompareArguments;
 use crate::live;
 use crate::net::syscalls;
+use crate::observe::host;
 use anyhow::{Context, Result, ensure};
 use broker::Installed;
 use recipe::{BrokerEntry, Recipe, ScenarioEntry};
@@ -20,7 +21,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::time::Duration;
 use table::Comparison;
-pub use table::is_rate;
+pub use table::{is_rate, median};
 use watch::{Ended, Interrupt};
 
 /// Compares as the command line asks and prints the outcome. Returns whether every run passed.
@@ -168,7 +169,7 @@ impl Course {
             (failed > 0).then(|| format!("{failed} runs failed")).into_iter().collect();
         json!({
             "scenario": "compare",
-            "command_line": std::env::args().collect::<Vec<_>>().join(" "),
+            "command_line": host::command_line(),
             "host": host,
             "rounds": self.rounds,
             "brokers": brokers.collect::<Vec<_>>(),

@@ -128,10 +128,15 @@ fn to_figure(runs: &[Run], key: &str) -> Option<Figure> {
     let mut values: Vec<f64> = counted.filter_map(|run| run.number(key)).collect();
     values.sort_by(f64::total_cmp);
     let (min, max) = (*values.first()?, *values.last()?);
-    let middle = values.len() / 2;
-    let median =
-        if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-    Some(Figure { median, min, max, is_verified })
+    Some(Figure { median: median(&values)?, min, max, is_verified })
+}
+
+/// The middle value, or the mean of the two in the middle.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    if sorted.len() % 2 == 1 { Some(upper) } else { Some((sorted[sorted.len() / 2 - 1] + upper) / 2.0) }
 }
 
 /// This broker's median over the best verified median of the others; `None` without any, or with one of zero.

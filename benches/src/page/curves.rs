@@ -2,7 +2,7 @@
 //! out of it.
 
 use super::plot::{Axis, Curve, Plot, Scale};
-use super::results::Entry;
+use super::results::{Entry, list};
 use serde_json::Value;
 
 /// Quantiles that stand in a report by themselves, for runs without a whole distribution.
@@ -77,8 +77,10 @@ fn latency(report: &Value) -> Vec<(f64, f64)> {
 
 /// Two fields of the points of the report's series.
 fn series(report: &Value, x: &str, y: &str) -> Vec<(f64, f64)> {
-    let points = report["series"].as_array().map_or(&[][..], Vec::as_slice);
-    points.iter().filter_map(|point| Some((point[x].as_f64()?, point[y].as_f64()?))).collect()
+    list(&report["series"])
+        .iter()
+        .filter_map(|point| Some((point[x].as_f64()?, point[y].as_f64()?)))
+        .collect()
 }
 
 /// Memory as the number of connections grows; nothing where it stays the same.

@@ -52,7 +52,7 @@ fn add(groups: &mut Vec<Group>, text: &str, file: &Path) -> Result<()> {
         bail!("it has no scenario, so it was not written by ringmq-bench --json");
     };
     if scenario == "compare" {
-        for scenario in result["scenarios"].as_array().map_or(&[][..], Vec::as_slice) {
+        for scenario in list(&result["scenarios"]) {
             groups.push(to_group(scenario));
         }
         return Ok(());
@@ -74,8 +74,7 @@ fn add(groups: &mut Vec<Group>, text: &str, file: &Path) -> Result<()> {
 /// A scenario of a comparison: of each broker the run in the middle.
 fn to_group(scenario: &Value) -> Group {
     let key = scenario["keys"][0].as_str().unwrap_or_default();
-    let results = scenario["results"].as_array().map_or(&[][..], Vec::as_slice);
-    let runs = results.iter().filter_map(|result| {
+    let runs = list(&scenario["results"]).iter().filter_map(|result| {
         let label = result["broker"].as_str()?.to_owned();
         Some(Entry { label, report: middle_run(result["runs"].as_array()?, key)?.clone() })
     });
@@ -96,6 +95,11 @@ fn middle_run<'a>(runs: &'a [Value], key: &str) -> Option<&'a Value> {
         if is_rate(key) { order.reverse() } else { order }
     });
     sorted.get(sorted.len() / 2).copied()
+}
+
+/// The elements of an array, none of what is not one.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[][..], Vec::as_slice)
 }
 
 fn make_labels_unique(runs: &mut [Entry]) {

@@ -3,7 +3,7 @@
 
 use super::markup::escape;
 use super::numbers::short;
-use super::results::{Entry, Group};
+use super::results::{Entry, Group, list};
 use crate::report::grouped;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -132,10 +132,6 @@ pub fn hosts(groups: &[Group]) -> String {
         html.push_str(&row(key, hosts.iter().map(|(host, _)| text_of(&host[key])).collect()));
     }
     html + "</tbody></table></div>\n"
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[][..], Vec::as_slice)
 }
 
 /// Keys with a value that fits into a cell, each once, by name.

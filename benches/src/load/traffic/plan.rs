@@ -57,7 +57,7 @@ impl Plan {
     /// Refuses what the shape cannot mean.
     ///
     /// # Errors
-    /// When fewer clients than matching filters would hold two of them, or a stamp could not number the publishers.
+    /// When fewer clients than matching filters would hold two of them.
     pub fn check(&self) -> Result<()> {
         if let Shape::Wild { matching, .. } = self.shape {
             let clients = self.subscribers;
