@@ -55,6 +55,39 @@ pub struct Progress {
     pub drained: AtomicBool,
 }
 
+/// The connections that fall to one worker: numbers `worker`, `worker + threads`, and so on.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Number of the worker.
+    pub worker: u16,
+    /// How many workers there are.
+    pub threads: u16,
+    /// Connections of all.
+    pub connections: u32,
+}
+
+impl Share {
+    /// How many connections these are.
+    pub fn count(&self) -> u32 {
+        self.count_of(u32::from(self.worker))
+    }
+
+    /// The number in the run of the connection with this index.
+    pub fn connection(&self, index: u32) -> u32 {
+        index * u32::from(self.threads) + u32::from(self.worker)
+    }
+
+    /// How many fall to the workers before this one.
+    pub fn count_before(&self) -> u32 {
+        (0..u32::from(self.worker)).map(|worker| self.count_of(worker)).sum()
+    }
+
+    fn count_of(&self, worker: u32) -> u32 {
+        let threads = u32::from(self.threads);
+        (self.connections + threads - 1 - worker) / threads
+    }
+}
+
 /// The sum of all workers' counters, which are those of [`Progress`], at one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {

@@ -9,7 +9,7 @@ use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
 use crate::net::wire;
 use crate::observe::observer::Observer;
-use crate::phase::{Phase, Shared, Workers};
+use crate::phase::{Phase, Share, Shared, Workers};
 use crate::report::Report;
 use anyhow::{Result, bail, ensure};
 use ringmq_core::codec::{Connack, Packet, QoS};
@@ -42,7 +42,9 @@ pub fn run(arguments: &StormArguments) -> Result<Report> {
     let workers = {
         let (arguments, returned) = (arguments.clone(), Arc::clone(&returned));
         Workers::start(target.threads, move |number, shared| {
-            work(&arguments, number, shared, &returned, endpoint, clock)
+            let (threads, connections) = (arguments.target.threads, arguments.connections);
+            let share = Share { worker: number, threads, connections };
+            work(&arguments, share, shared, &returned, endpoint, clock)
         })?
     };
     let mut report = Report::on("storm", target);
@@ -143,15 +145,14 @@ struct Outcome {
 /// One worker: opens its share, drops it when the storm comes, and reconnects it until the main thread says stop.
 fn work(
     arguments: &StormArguments,
-    number: u16,
+    share: Share,
     shared: &Shared,
     returned: &Returned,
     endpoint: Endpoint,
     clock: Clock,
 ) -> Result<Outcome> {
     let target = &arguments.target;
-    let (threads, number_u32) = (u32::from(target.threads), u32::from(number));
-    let count = (arguments.connections + threads - 1 - number_u32) / threads;
+    let count = share.count();
     let timeout = Duration::from_secs(target.connect_timeout);
     let mut engine = Engine::new(endpoint, target.version(), timeout, clock)?;
     engine.reserve(count);
@@ -159,13 +160,13 @@ fn work(
         arguments,
         shared,
         returned,
-        worker: number,
+        worker: share.worker,
         clock,
         dropped_ns: None,
         retries: VecDeque::new(),
         outcome: Outcome::default(),
     };
-    let connecting_max = target.connecting_max / threads;
+    let connecting_max = target.connecting_max / u32::from(target.threads);
     let mut opener = Opener::new(count, connecting_max, 0.0, clock.now_ns());
     while shared.phase() != Phase::Stopping {
         if shared.phase() == Phase::Measuring && survivor.dropped_ns.is_none() {
@@ -179,7 +180,7 @@ fn work(
             .poll_retry(engine.connecting() < connecting_max.max(1))
             .or_else(|| opener.poll_due(engine.connecting(), clock.now_ns()))
         {
-            let connection = index * threads + number_u32;
+            let connection = share.connection(index);
             let greeting = survivor.greeting(connection)?;
             if survivor.dropped_ns.is_some() {
                 engine.reopen(&mut survivor, index, connection, greeting);

@@ -13,7 +13,7 @@ use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
 use crate::net::pinger::Pinger;
 use crate::net::wire;
-use crate::phase::{Phase, Shared};
+use crate::phase::{Phase, Share, Shared};
 use anyhow::{Result, bail};
 use ringmq_core::codec::{AckKind, Connack, Packet, ProtocolVersion, Publish, QoS};
 use std::sync::atomic::Ordering;
@@ -39,39 +39,6 @@ pub struct Outcome {
     pub latency: Histogram,
     /// Latencies of the broadcast.
     pub broadcast_latency: Histogram,
-}
-
-/// The connections that fall to one worker: numbers `worker`, `worker + threads`, and so on.
-#[derive(Debug, Clone, Copy)]
-pub struct Share {
-    /// Number of the worker.
-    pub worker: u16,
-    /// How many workers there are.
-    pub threads: u16,
-    /// Connections of all.
-    pub connections: u32,
-}
-
-impl Share {
-    /// How many connections these are.
-    pub fn count(&self) -> u32 {
-        self.count_of(u32::from(self.worker))
-    }
-
-    /// The number in the run of the connection with this index.
-    pub fn connection(&self, index: u32) -> u32 {
-        index * u32::from(self.threads) + u32::from(self.worker)
-    }
-
-    /// Connections of the workers before this one.
-    fn count_before(&self) -> u32 {
-        (0..u32::from(self.worker)).map(|worker| self.count_of(worker)).sum()
-    }
-
-    fn count_of(&self, worker: u32) -> u32 {
-        let threads = u32::from(self.threads);
-        (self.connections + threads - 1 - worker) / threads
-    }
 }
 
 /// Works until the main thread says stop.
