@@ -7,6 +7,7 @@ use crate::net::client::{Clients, Greeting};
 use crate::net::endpoint::Endpoint;
 use crate::net::engine::{Driver, Engine};
 use crate::net::opener::Opener;
+use crate::net::pinger::Pinger;
 use crate::net::wire;
 use crate::observe::observer::Observer;
 use crate::phase::{Phase, Share, Shared, Workers};
@@ -168,6 +169,8 @@ fn work(
     };
     let connecting_max = target.connecting_max / u32::from(target.threads);
     let mut opener = Opener::new(count, connecting_max, 0.0, clock.now_ns());
+    let mut pinger = Pinger::for_silent(target.keep_alive, count, clock.now_ns());
+    let pingreq = wire::ping(target.version())?;
     while shared.phase() != Phase::Stopping {
         if shared.phase() == Phase::Measuring && survivor.dropped_ns.is_none() {
             engine.drop_all();
@@ -187,6 +190,9 @@ fn work(
             } else {
                 engine.open(&mut survivor, connection, greeting);
             }
+        }
+        while let Some(index) = pinger.poll_due(clock.now_ns()) {
+            engine.ping_silent(index, &pingreq);
         }
         engine.turn(&mut survivor, TURN_MAX)?;
     }
@@ -269,6 +275,7 @@ impl Driver for Survivor<'_> {
         _now_ns: u64,
     ) -> Result<()> {
         match packet {
+            Packet::Pingresp => Ok(()),
             Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
             other => bail!("unexpected {other:?}"),
         }

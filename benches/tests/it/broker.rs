@@ -144,6 +144,10 @@ fn handle(
             client.stream = Some(stream.try_clone().unwrap());
             client.version = Some(version);
             client.is_persistent = !connect.clean_start;
+            // [MQTT-3.1.2-22]: one and a half times the keep alive; no timeout where there is none.
+            let silence_ms = u64::from(connect.keep_alive_s) * 1500;
+            let silence_max = (silence_ms > 0).then(|| Duration::from_millis(silence_ms));
+            stream.set_read_timeout(silence_max).unwrap();
             let (reason, properties) = (ReasonCode::Success, ConnackProperties::default());
             Connack { session_present, reason, properties }.encode(version, out).unwrap();
         }

@@ -159,6 +159,13 @@ fn an_open_loop_counts_the_wait_of_messages_that_could_not_be_sent() {
 }
 
 #[test]
+fn clients_with_nothing_to_say_stay_within_their_keep_alive() {
+    at_once(["storm --connections 4 --within 6", "conn --connections 4 --hold 5"], |scenario| {
+        passes(&format!("{scenario} --keep-alive 2"));
+    });
+}
+
+#[test]
 fn every_report_says_where_and_how_it_was_made() {
     let report = passes(&format!("{FANOUT} --mqtt 5 --seconds 1.1"));
     assert!(report["command_line"].as_str().is_some_and(|line| line.contains(FANOUT)), "{report:#}");
