@@ -15,8 +15,8 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Portable, Serialize};
 
 pub use message::{
-    ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedRetained, ArchivedSent, ArchivedSentPhase, Body,
-    Queued, Received, Retained, Sent, SentPhase,
+    ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedRetained, ArchivedSent, Body, Queued, Received,
+    Retained, Sent,
 };
 pub use session::{ArchivedSession, ArchivedSubscription, ArchivedWill, Session, Subscription, Will};
 

@@ -5,22 +5,20 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::Record;
 
-/// A session.
+/// A session. Of two with the same number the one with the higher id counts.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]
 pub struct Session {
+    /// What the session's other records know it by. Never given to another session.
+    pub number: u64,
     /// The client it belongs to.
     pub client_id: String,
     /// When it began, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it ends if nobody connects to it, in milliseconds since 1970; `None`: never.
+    /// When it ends if nobody connects to it, in milliseconds since 1970; `None`: its client is connected, or it never ends.
     pub expires_at_ms: Option<u64>,
     /// Its session expiry interval in seconds; `u32::MAX`: never.
     pub expiry_interval_s: u32,
-    /// The protocol version of its last connection: 3, 4 or 5.
-    pub protocol_version: u8,
-    /// Whether its last connection ended with its will discarded.
-    pub is_clean: bool,
     /// The will that is still to be published.
     pub will: Option<Will>,
 }
@@ -43,17 +41,19 @@ pub struct Will {
     pub retain: bool,
     /// Its delay interval in seconds.
     pub delay_s: u32,
+    /// Its message expiry interval in seconds.
+    pub expiry_interval_s: Option<u32>,
     /// Its forwardable v5 properties as they were received.
     pub properties: Vec<u8>,
     /// When it is due, in milliseconds since 1970; `None`: the connection has not ended.
     pub due_at_ms: Option<u64>,
 }
 
-/// A subscription of a session.
+/// A subscription of a session. Of two with the same filter the one with the higher id counts.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]
 pub struct Subscription {
-    /// The id of the session's record.
+    /// The session's number.
     pub session: u64,
     /// The topic filter, with `$share/…` if it is shared.
     pub filter: String,
