@@ -1,12 +1,13 @@
 //! What an operator does with a log's directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use ringmq_persistence::Level;
 use ringmq_persistence::storage::files::Files;
-use ringmq_persistence::tools::{compact, dump, verify};
+use ringmq_persistence::tools::{Snapshot, compact, dump, verify};
+use ringmq_persistence::{Id, Level};
 
 use super::{block_on, drain, opened, put, remove, small};
 
@@ -55,11 +56,13 @@ fn verify_and_dump_change_nothing() {
 fn compact_leaves_the_live_records_and_little_else() {
     let directory = tempfile::tempdir().unwrap();
     let live = in_use(directory.path());
-    let before = contents(directory.path()).len();
+    let bytes = || contents(directory.path()).values().map(Vec::len).sum::<usize>() as u64;
+    let before = bytes();
     let compacted = compact(directory.path()).unwrap();
     assert_eq!(compacted.figures.records as usize, live);
-    let after = contents(directory.path());
-    assert!(after.len() <= 2 && before > 4, "{:?}", after.keys());
+    assert_eq!((compacted.after.live as usize, &compacted.after.damages[..]), (live, &[][..]));
+    assert_eq!((compacted.report.bytes, compacted.after.bytes), (before, bytes()));
+    assert!(bytes() < before / 3 * 2, "{compacted:?}");
     let mut ids = Vec::new();
     let report = dump(directory.path(), |id, _, _| ids.push(id.0)).unwrap();
     assert_eq!(ids, (1..=60).filter(|id| id % 3 != 0).collect::<Vec<_>>());
@@ -94,4 +97,46 @@ fn an_empty_directory_is_an_empty_log() {
     assert_eq!(verify(&directory.path().join("none")).unwrap().live, 0);
     assert_eq!(compact(directory.path()).unwrap().figures.records, 0);
     assert_eq!(verify(directory.path()).unwrap().live, 0);
+    assert_eq!(contents(directory.path()).len(), 0);
+}
+
+#[test]
+fn a_snapshot_reads_one_record_and_stops_where_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    in_use(directory.path());
+    let snapshot = Snapshot::of(directory.path()).unwrap();
+    assert_eq!(snapshot.read(Id(2)).unwrap(), Some((1, vec![1; 1_000])));
+    assert_eq!(snapshot.read(Id(3)).unwrap(), None, "removed");
+    let mut ids = Vec::new();
+    let end = snapshot.visit(|id, _, _| {
+        ids.push(id.0);
+        if id.0 == 4 { ControlFlow::Break(id) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((end.unwrap(), ids), (ControlFlow::Break(Id(4)), vec![1, 2, 4]));
+}
+
+#[test]
+fn a_log_in_use_never_looks_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let writer = std::thread::spawn(move || {
+        let files = Files::open(&path).unwrap();
+        let (mut machine, ..) = opened(&files, small());
+        let mut ids = VecDeque::new();
+        for _ in 0..60 {
+            ids.extend(put(&files, &mut machine, 3, 2_000));
+            if ids.len() > 30 {
+                let oldest: Vec<Id> = ids.drain(..4).collect();
+                remove(&files, &mut machine, &oldest);
+            }
+        }
+    });
+    let mut most = 0;
+    while !writer.is_finished() {
+        let report = verify(directory.path()).unwrap();
+        assert_eq!(report.damages, []);
+        most = most.max(report.live);
+    }
+    writer.join().unwrap();
+    assert!(most.max(verify(directory.path()).unwrap().live) > 20);
 }
