@@ -8,6 +8,7 @@ mod broker;
 mod fuzz;
 mod host;
 mod interop;
+mod kill9;
 mod load;
 mod packages;
 mod process;
@@ -32,6 +33,9 @@ cargo x <task>
   fuzz [--seconds 60]       every fuzz target for that long (--target NAME: only that one)
   load [--seconds 30]       100 publishers to 100 subscribers at QoS 0, 1, 2, then idle connections
        [--connections 18000]
+  kill9 [--kills 50]        the release binary, killed with SIGKILL at random moments under QoS 1 and 2 load
+        [--seed N]          and restarted: nothing acknowledged lost, no QoS 2 message twice
+        [--levels wal,fsync] [--shards 1,4] [--binary PATH] [--set KEY=VALUE]…
   bench instructions [NAME] instructions of the hot operations under callgrind, beside benches/instructions.toml
                  [--update] write that table instead
   bench million             a million clients in one broker process, and a table of what was asked for
@@ -66,6 +70,7 @@ fn dispatch(mut words: Vec<String>) -> Result<()> {
         "interop" => interop::run(&interop::Options::from_arguments(&mut arguments)?),
         "fuzz" => fuzz::run(arguments),
         "load" => load::run(&load::Options::from_arguments(&mut arguments)?),
+        "kill9" => kill9::run(&kill9::Options::from_arguments(&mut arguments)?),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
