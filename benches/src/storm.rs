@@ -276,8 +276,7 @@ impl Driver for Survivor<'_> {
     ) -> Result<()> {
         match packet {
             Packet::Pingresp => Ok(()),
-            Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
-            other => bail!("unexpected {other:?}"),
+            other => wire::refuse(&other),
         }
     }
 

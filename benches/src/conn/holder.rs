@@ -14,7 +14,7 @@ use crate::net::opener::Opener;
 use crate::net::pinger::Pinger;
 use crate::net::wire;
 use crate::phase::{Phase, Share, Shared};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use ringmq_core::codec::{AckKind, Connack, Packet, ProtocolVersion, Publish, QoS};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -224,8 +224,7 @@ impl Driver for Holder<'_> {
                 Ok(())
             }
             Packet::Suback(suback) => self.broadcast.handle_suback(&suback),
-            Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
-            other => bail!("unexpected {other:?}"),
+            other => wire::refuse(&other),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::net::engine::Driver;
 use crate::net::wire;
 use crate::phase::{Phase, Shared};
 use crate::scenarios::stage::Actor;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ringmq_core::codec::{Ack, AckKind, Connack, Packet, ProtocolVersion, Publish, QoS, Suback};
 use std::sync::atomic::Ordering;
 
@@ -288,8 +288,7 @@ impl Driver for Collectors<'_> {
             Packet::Ack(ack) => self.handle_ack(clients, index, &ack),
             Packet::Suback(suback) => self.handle_suback(index, &suback),
             Packet::Pingresp => Ok(()),
-            Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
-            other => bail!("unexpected {other:?}"),
+            other => wire::refuse(&other),
         }
     }
 

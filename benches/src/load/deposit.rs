@@ -13,7 +13,7 @@ use crate::net::engine::Driver;
 use crate::net::wire;
 use crate::phase::{Phase, Shared};
 use crate::scenarios::stage::Actor;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use ringmq_core::codec::{Ack, AckKind, Connack, Packet, ProtocolVersion, QoS};
 use std::sync::atomic::Ordering;
 
@@ -247,8 +247,7 @@ impl Driver for Depositors<'_> {
                 self.handle_pong(index);
                 Ok(())
             }
-            Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
-            other => bail!("unexpected {other:?}"),
+            other => wire::refuse(&other),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::load::payload::{self, STAMP_BYTES, Stamp};
 use crate::load::window::packet_id_of;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ringmq_core::codec::{
     Ack, AckKind, Connack, Connect, ConnectProperties, Disconnect, Frame, Packet, PacketId, ProtocolVersion,
     Publish, PublishProperties, QoS, Suback, Subscribe, SubscribeFilter, SubscriptionOptions, decode_packet,
@@ -41,6 +41,18 @@ pub fn check_granted(suback: &Suback) -> Result<()> {
     let refused = suback.reasons.iter().find(|reason| reason.is_error());
     ensure!(refused.is_none(), "the broker refused a subscription: {refused:?}");
     Ok(())
+}
+
+/// The error of a packet that no client of a scenario takes, DISCONNECT among them.
+///
+/// # Errors
+/// Always.
+#[cold]
+pub fn refuse(packet: &Packet<'_>) -> Result<()> {
+    match packet {
+        Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
+        other => bail!("unexpected {other:?}"),
+    }
 }
 
 /// The bytes of a CONNECT.

@@ -358,8 +358,7 @@ impl Driver for Traffic<'_> {
             Packet::Ack(ack) => self.handle_ack(clients, index, &ack),
             Packet::Suback(suback) => self.handle_suback(clients, index, &suback),
             Packet::Pingresp => Ok(()),
-            Packet::Disconnect(disconnect) => bail!("the broker disconnected: {:?}", disconnect.reason),
-            other => bail!("unexpected {other:?}"),
+            other => wire::refuse(&other),
         }
     }
 
