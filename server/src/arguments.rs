@@ -2,6 +2,7 @@
 
 use crate::capacity::CapacityArguments;
 use crate::config::Sources;
+use crate::log_command::LogCommand;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -14,13 +15,14 @@ Examples:
   RINGMQ_MQTT__MAX_INFLIGHT=64 ringmq                 a key from the environment
   ringmq check --config /etc/ringmq.toml              validates the file and this host, starts nothing
   ringmq capacity --connections 1M --rate 50k/s       what such a load needs, and whether this host can
+  ringmq log verify /var/lib/ringmq                   whether what is stored can be read; also dump, compact
   ringmq config > ringmq.toml                         every key with its meaning, default and bounds
 
 A key is taken from --set, else from the environment, else from the file, else its default.
 kill -HUP reads log.level and log.targets again; SIGTERM and SIGINT stop the broker, a second one at once.
 
 Exit codes: 0 stopped or nothing wrong, 1 wrong configuration or host (capacity: this host cannot), 2 wrong command line,
-69 io_uring cannot be used, 70 defect of RingMQ.";
+66 and 75 see ringmq log --help, 69 io_uring cannot be used, 70 defect of RingMQ.";
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -49,6 +51,9 @@ pub enum Command {
         #[command(flatten)]
         capacity: Box<CapacityArguments>,
     },
+    /// Check, show or shrink what the broker has stored.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -72,7 +77,7 @@ impl Arguments {
             Command::Serve(after) | Command::Check(after) | Command::Capacity { config: after, .. } => {
                 after.clone()
             }
-            Command::Config => ConfigArguments::default(),
+            Command::Log(_) | Command::Config => ConfigArguments::default(),
         };
         let sources = Sources {
             file: after.config.or(self.config.config),

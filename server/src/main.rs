@@ -7,6 +7,7 @@ mod capacity;
 mod check;
 mod config;
 mod host;
+mod log_command;
 mod logging;
 mod panics;
 mod signals;
@@ -27,6 +28,8 @@ enum Failure {
     #[error(transparent)]
     Calibration(#[from] capacity::CalibrationError),
     #[error(transparent)]
+    Log(#[from] log_command::LogError),
+    #[error(transparent)]
     Start(#[from] StartError),
 }
 
@@ -34,6 +37,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Failure::Config(_) | Failure::Calibration(_) => 1,
+            Failure::Log(error) => error.exit_code(),
             Failure::Start(error) => error.exit_code(),
         }
     }
@@ -58,6 +62,7 @@ fn run(command: Command, sources: Sources) -> Result<ExitCode, Failure> {
         }
         Command::Check(_) => Ok(check::check(&Config::load(&sources)?)),
         Command::Capacity { capacity, .. } => Ok(capacity::run(*capacity, &Config::load(&sources)?)?),
+        Command::Log(command) => Ok(log_command::run(&command)?),
         Command::Config => {
             let _ = std::io::stdout().write_all(config::DEFAULT_FILE.as_bytes());
             Ok(ExitCode::SUCCESS)

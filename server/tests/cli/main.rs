@@ -5,6 +5,7 @@
 mod announcement;
 mod capacity;
 mod check;
+mod log_command;
 mod logs;
 mod measured;
 mod process;

@@ -1,0 +1,188 @@
+//! What each kind of record says, as named fields. The only file here that knows the shape of records; it resolves
+//! nothing that a record refers to.
+
+use super::line::{Field, Value};
+use ringmq_persistence::record::{
+    ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedSent, ArchivedSession, ArchivedSubscription,
+    Body, Queued, Received, Record, RecordError, Retained, Sent, Session, Subscription, access,
+};
+
+/// A record as its fields.
+#[derive(Debug)]
+pub struct Described {
+    /// What it is called.
+    pub kind: &'static str,
+    /// What it says.
+    pub fields: Vec<Field>,
+    /// What other records it has to do with.
+    pub tie: Tie,
+}
+
+/// How a record hangs together with others of its log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// Not at all, or others name it by its id: messages.
+    None,
+    /// It is the session that others name by this number, and belongs to this client.
+    Is {
+        /// What others call it.
+        session: u64,
+        /// Its client.
+        client: String,
+    },
+    /// It belongs to a session.
+    To {
+        /// Which.
+        session: u64,
+        /// The record of the message it is about.
+        body: Option<u64>,
+    },
+}
+
+/// The fields of a record; `None` for a kind this program does not know.
+///
+/// # Errors
+/// [`RecordError::Malformed`].
+pub fn describe(kind: u16, payload: &[u8]) -> Result<Option<Described>, RecordError> {
+    let described = match kind {
+        Session::KIND => session(access::<Session>(kind, payload)?),
+        Subscription::KIND => subscription(access::<Subscription>(kind, payload)?),
+        Body::KIND => {
+            let fields = whole_message(access::<Body<'_>>(kind, payload)?);
+            Described { kind: "body", fields, tie: Tie::None }
+        }
+        Queued::KIND => queued(access::<Queued<'_>>(kind, payload)?),
+        Sent::KIND => sent(access::<Sent>(kind, payload)?),
+        Received::KIND => received(access::<Received>(kind, payload)?),
+        Retained::KIND => {
+            let fields = whole_message(&access::<Retained<'_>>(kind, payload)?.body);
+            Described { kind: "retained", fields, tie: Tie::None }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(described))
+}
+
+/// The fields of a message that are told again where it is queued; none if this record is no message.
+pub fn message(kind: u16, payload: &[u8]) -> Vec<Field> {
+    let body = access::<Body<'_>>(kind, payload);
+    body.map_or_else(|_| unknown_message(), what_is_queued)
+}
+
+/// The same fields of a message that is not there.
+pub fn unknown_message() -> Vec<Field> {
+    vec![("topic", Value::Unknown)]
+}
+
+fn session(session: &ArchivedSession) -> Described {
+    let number = session.number.to_native();
+    let mut fields = vec![
+        ("client", Value::Text(session.client_id.to_string())),
+        ("session", Value::Number(number)),
+        ("created_at", Value::Moment(session.created_ms.to_native())),
+        ("expires_at", expiry(session.expires_at_ms.as_ref().map(|ms| ms.to_native()))),
+        ("expiry_interval_s", interval(session.expiry_interval_s.to_native())),
+    ];
+    if let Some(will) = session.will.as_ref() {
+        fields.extend([
+            ("will_topic", Value::Text(will.topic.to_string())),
+            ("will_qos", Value::Number(will.qos.into())),
+            ("will_retain", Value::Flag(will.retain)),
+            ("will_delay_s", Value::Number(will.delay_s.to_native().into())),
+            ("will_properties_bytes", Value::Number(will.properties.len() as u64)),
+            ("will_payload_bytes", Value::Number(will.payload.len() as u64)),
+            Value::payload(&will.payload, "will_payload", "will_payload_hex"),
+        ]);
+        let expiry_s = will.expiry_interval_s.as_ref();
+        fields.extend(expiry_s.map(|s| ("will_expiry_interval_s", Value::Number(s.to_native().into()))));
+        fields.extend(will.due_at_ms.as_ref().map(|ms| ("will_due_at", Value::Moment(ms.to_native()))));
+    }
+    let tie = Tie::Is { session: number, client: session.client_id.to_string() };
+    Described { kind: "session", fields, tie }
+}
+
+fn subscription(subscription: &ArchivedSubscription) -> Described {
+    let mut fields = vec![
+        ("filter", Value::Text(subscription.filter.to_string())),
+        ("qos", Value::Number(subscription.qos.into())),
+        ("no_local", Value::Flag(subscription.no_local)),
+        ("retain_as_published", Value::Flag(subscription.retain_as_published)),
+        ("retain_handling", Value::Number(subscription.retain_handling.into())),
+    ];
+    let identifier = subscription.identifier.as_ref();
+    fields.extend(identifier.map(|number| ("identifier", Value::Number(number.to_native().into()))));
+    of_session("subscription", subscription.session.to_native(), None, fields)
+}
+
+fn queued(queued: &ArchivedQueued<'_>) -> Described {
+    let packet_id = queued.packet_id.as_ref().map(|number| number.to_native());
+    let mut fields = vec![("state", Value::Word(if packet_id.is_some() { "sent" } else { "waits" }))];
+    fields.extend(packet_id.map(|number| ("packet_id", Value::Number(number.into()))));
+    fields.extend([
+        ("qos", Value::Number(queued.qos.into())),
+        ("retain", Value::Flag(queued.retain)),
+        ("body", Value::Number(queued.body.to_native())),
+    ]);
+    fields.extend(replaces(queued.replaces.to_native()));
+    let share = Some(queued.share.to_native()).filter(|&share| share != 0);
+    fields.extend(share.map(|share| ("share", Value::Digits(format!("{share:016x}")))));
+    if !queued.identifiers.is_empty() {
+        let identifiers = queued.identifiers.iter().map(|number| number.to_native()).collect();
+        fields.push(("identifiers", Value::Numbers(identifiers)));
+    }
+    of_session("queued", queued.session.to_native(), Some(queued.body.to_native()), fields)
+}
+
+fn sent(sent: &ArchivedSent) -> Described {
+    let mut fields = vec![
+        ("packet_id", Value::Number(sent.packet_id.to_native().into())),
+        ("awaits", Value::Word("PUBCOMP")),
+    ];
+    fields.extend(replaces(sent.replaces.to_native()));
+    of_session("sent", sent.session.to_native(), None, fields)
+}
+
+/// Both records are live only if the last write before a crash was cut in two; the later one counts.
+fn replaces(id: u64) -> Option<Field> {
+    (id != 0).then_some(("replaces", Value::Number(id)))
+}
+
+fn received(received: &ArchivedReceived) -> Described {
+    let fields = vec![("packet_id", Value::Number(received.packet_id.to_native().into()))];
+    of_session("received", received.session.to_native(), None, fields)
+}
+
+fn of_session(kind: &'static str, session: u64, body: Option<u64>, mut fields: Vec<Field>) -> Described {
+    fields.insert(0, ("session", Value::Number(session)));
+    Described { kind, fields, tie: Tie::To { session, body } }
+}
+
+fn whole_message(body: &ArchivedBody<'_>) -> Vec<Field> {
+    let mut fields = vec![
+        ("qos", Value::Number(body.qos.into())),
+        ("retain", Value::Flag(body.retain)),
+        ("stored_at", Value::Moment(body.stored_at_ms.to_native())),
+        ("properties_bytes", Value::Number(body.properties.len() as u64)),
+    ];
+    fields.extend(what_is_queued(body));
+    // The topic is what one looks for, so it stands first.
+    fields.sort_by_key(|(name, _)| *name != "topic");
+    fields
+}
+
+fn what_is_queued(body: &ArchivedBody<'_>) -> Vec<Field> {
+    vec![
+        ("topic", Value::Text(body.topic.to_string())),
+        ("expires_at", expiry(body.expires_at_ms.as_ref().map(|ms| ms.to_native()))),
+        ("payload_bytes", Value::Number(body.payload.len() as u64)),
+        Value::payload(&body.payload, "payload", "payload_hex"),
+    ]
+}
+
+fn expiry(ms: Option<u64>) -> Value {
+    ms.map_or(Value::Never, Value::Moment)
+}
+
+fn interval(seconds: u32) -> Value {
+    if seconds == u32::MAX { Value::Never } else { Value::Number(seconds.into()) }
+}
