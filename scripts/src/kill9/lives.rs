@@ -17,11 +17,13 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a clean stop may take: the broker promises 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// What every broker here is told: no queue may overflow, and nothing else is tested than what it must keep.
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
     "dashboard.listeners.http.bind=127.0.0.1:0",
     "mqtt.max_mqueue_len=1000000",
     "mqtt.max_mqueue_bytes=1GB",
     "sessions.durable=true",
+    // Small segments, so that the log goes through many and gives old ones up.
+    "persistence.segment_bytes=1MB",
 ];
 
 /// Where one broker lives again and again.

@@ -85,7 +85,8 @@ impl Publisher {
     /// Publishes while this life of the broker lasts.
     pub fn publish(&mut self, life: &Life, amount: Amount, progress: &Progress) {
         let Some(mut connection) = self.connect(life) else { return };
-        self.resend(&mut connection);
+        self.write_resends(connection.output());
+        connection.flush();
         match self.exchange(&mut connection, life, amount, progress) {
             Ok(()) if !connection.leave() => self.note(Fault::Broker, life, "DISCONNECT did not close"),
             Err(gone) if !life.is_ended() || gone == Gone::Malformed => {
@@ -99,10 +100,7 @@ impl Publisher {
         let hello = Hello { client_id: &self.client_id, is_clean: false, receive_max: 0 };
         match Connection::open(life, self.version, &hello) {
             Attempt::Accepted { connection, is_session_present } => {
-                if self.has_session && !is_session_present {
-                    self.note(Fault::Session, life, "session present is 0");
-                }
-                self.has_session = true;
+                self.handle_accepted(is_session_present, life);
                 Some(connection)
             }
             Attempt::Refused(reason) => {
@@ -118,19 +116,25 @@ impl Publisher {
         }
     }
 
+    fn handle_accepted(&mut self, is_session_present: bool, life: &Life) {
+        if self.has_session && !is_session_present {
+            self.note(Fault::Session, life, "session present is 0");
+        }
+        self.has_session = true;
+    }
+
     /// [MQTT-4.4.0-1]: PUBLISH again with DUP and its packet id, PUBREL again, in the original order.
-    fn resend(&mut self, connection: &mut Connection) {
+    fn write_resends(&mut self, out: &mut Vec<u8>) {
         let version = self.version;
         for flight in &self.window {
             if flight.is_received {
-                version.write_ack(AckKind::PubRel, flight.packet_id, connection.output());
+                version.write_ack(AckKind::PubRel, flight.packet_id, out);
             } else if let Some(sent) = self.sent.get_mut(flight.number as usize) {
                 sent.sends += 1;
                 let id = MessageId { publisher: self.index, number: flight.number };
-                version.write_publish(&packet(id, sent), connection.output());
+                version.write_publish(&packet(id, sent), out);
             }
         }
-        connection.flush();
     }
 
     fn exchange(
@@ -152,7 +156,7 @@ impl Publisher {
                 && self.window.len() < WINDOW
                 && (Instant::now() >= due || amount != Amount::UntilGone)
             {
-                self.send_next(connection, life.number, progress);
+                self.write_next(connection.output(), life.number, progress);
                 left -= 1;
                 due += PACE;
             }
@@ -162,7 +166,7 @@ impl Publisher {
             }
             let mut next = connection.poll(READ_WAIT)?;
             while let Some(packet) = next {
-                self.handle_packet(packet, connection, life, progress);
+                self.handle_packet(packet, connection.output(), life, progress);
                 next = connection.take_packet()?;
             }
             if Instant::now() >= life.deadline {
@@ -176,7 +180,7 @@ impl Publisher {
         }
     }
 
-    fn send_next(&mut self, connection: &mut Connection, life: u32, progress: &Progress) {
+    fn write_next(&mut self, out: &mut Vec<u8>, life: u32, progress: &Progress) {
         let number = self.sent.len() as u32;
         let id = MessageId { publisher: self.index, number };
         let (topic, qos) = if number % RETAINED_EACH == RETAINED_EACH - 1 {
@@ -190,7 +194,7 @@ impl Publisher {
         // Whoever subscribes from here on need not get it; see `Subscriber::since`.
         progress.sent.store(number + 1, Ordering::SeqCst);
         let first = Publish { is_dup: false, ..packet(id, &sent) };
-        self.version.write_publish(&first, connection.output());
+        self.version.write_publish(&first, out);
         self.sent.push(sent);
         self.window.push_back(InFlight { number, packet_id, is_received: false });
     }
@@ -204,20 +208,14 @@ impl Publisher {
         }
     }
 
-    fn handle_packet(
-        &mut self,
-        packet: Packet,
-        connection: &mut Connection,
-        life: &Life,
-        progress: &Progress,
-    ) {
+    fn handle_packet(&mut self, packet: Packet, out: &mut Vec<u8>, life: &Life, progress: &Progress) {
         match packet {
             Packet::Ack { kind: AckKind::PubAck, packet_id, reason } => {
                 self.handle_first(1, packet_id, reason, life, progress);
             }
             Packet::Ack { kind: AckKind::PubRec, packet_id, reason } => {
                 if self.handle_first(2, packet_id, reason, life, progress) {
-                    self.version.write_ack(AckKind::PubRel, packet_id, connection.output());
+                    self.version.write_ack(AckKind::PubRel, packet_id, out);
                 }
             }
             Packet::Ack { kind: AckKind::PubComp, packet_id, .. } => {
@@ -296,3 +294,6 @@ fn packet(id: MessageId, sent: &Sent) -> Publish {
         payload: id.to_payload(),
     }
 }
+
+#[cfg(test)]
+mod tests;

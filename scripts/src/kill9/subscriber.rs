@@ -17,6 +17,8 @@ const READ_WAIT: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(200);
 /// Without a message for as long, a subscriber that is due more gives up: the check at the end names what.
 const STALL_LIMIT: Duration = Duration::from_secs(15);
+/// The same for one that gave up before: what it is due will hardly come now.
+const STALL_AGAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a subscriber stays.
 pub enum Stay<'a> {
@@ -73,6 +75,7 @@ pub struct Subscriber {
     seen: HashMap<MessageId, u32>,
     /// Before this life everything was acknowledged and the broker was stopped cleanly.
     settled_life: Option<u32>,
+    has_stalled: bool,
 }
 
 impl Subscriber {
@@ -90,6 +93,7 @@ impl Subscriber {
             resends: VecDeque::new(),
             seen: HashMap::new(),
             settled_life: None,
+            has_stalled: false,
         }
     }
 
@@ -147,14 +151,7 @@ impl Subscriber {
         let hello = Hello { client_id: name, is_clean: false, receive_max: *receive_max };
         match Connection::open(life, *version, &hello) {
             Attempt::Accepted { connection, is_session_present } => {
-                if self.has_session && !is_session_present {
-                    self.note(Fault::Session, life, "session present is 0");
-                    self.held.clear();
-                    self.unanswered.clear();
-                }
-                self.has_session = true;
-                self.answers.clear();
-                self.resends.clone_from(&self.unanswered);
+                self.handle_accepted(is_session_present, life);
                 Some(connection)
             }
             Attempt::Refused(reason) => {
@@ -168,6 +165,17 @@ impl Subscriber {
                 None
             }
         }
+    }
+
+    fn handle_accepted(&mut self, is_session_present: bool, life: &Life) {
+        if self.has_session && !is_session_present {
+            self.note(Fault::Session, life, "session present is 0");
+            self.held.clear();
+            self.unanswered.clear();
+        }
+        self.has_session = true;
+        self.answers.clear();
+        self.resends.clone_from(&self.unanswered);
     }
 
     fn exchange(&mut self, connection: &mut Connection, life: &Life, stay: &Stay<'_>) -> Result<(), Gone> {
@@ -197,8 +205,13 @@ impl Subscriber {
             }
             connection.flush();
             let is_done = missing.is_empty() && self.held.is_empty();
-            let limit = if is_done { QUIET } else { STALL_LIMIT };
+            let limit = match (is_done, self.has_stalled) {
+                (true, _) => QUIET,
+                (false, false) => STALL_LIMIT,
+                (false, true) => STALL_AGAIN_LIMIT,
+            };
             if matches!(stay, Stay::Drain(_)) && last.elapsed() >= limit {
+                self.has_stalled |= !is_done;
                 self.check_drained(life);
                 return Ok(());
             }
@@ -306,11 +319,15 @@ impl Subscriber {
     /// Writes the acknowledgements if more than `held_max` wait.
     fn answer(&mut self, connection: &mut Connection, held_max: usize) {
         if self.answers.len() > held_max {
-            for (kind, packet_id) in self.answers.drain(..) {
-                connection.version().write_ack(kind, packet_id, connection.output());
-                if kind != AckKind::PubComp {
-                    self.unanswered.retain(|(waiting, _)| *waiting != packet_id);
-                }
+            self.take_answers(connection.version(), connection.output());
+        }
+    }
+
+    fn take_answers(&mut self, version: Version, out: &mut Vec<u8>) {
+        for (kind, packet_id) in self.answers.drain(..) {
+            version.write_ack(kind, packet_id, out);
+            if kind != AckKind::PubComp {
+                self.unanswered.retain(|(waiting, _)| *waiting != packet_id);
             }
         }
     }
@@ -342,3 +359,6 @@ fn tell(waiting: impl Iterator<Item = (u16, MessageId)>) -> String {
     let each = waiting.map(|(packet_id, id)| format!("{id} (packet id {packet_id})"));
     each.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;
