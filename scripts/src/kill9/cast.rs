@@ -17,6 +17,8 @@ use super::wire::Version::{V5, V311};
 const PUBLISHERS: usize = 4;
 /// Subscribers that make their session in the middle of a life, one a life.
 const LATE: usize = 3;
+/// In every so manieth life those that are away come home, so that old parts of the log have no more readers.
+const HOME_EACH: u32 = 4;
 /// How long after a start the latecomer comes, at most.
 const LATE_MS_MAX: u64 = 700;
 
@@ -25,11 +27,11 @@ const LATE_MS_MAX: u64 = 700;
 enum Habit {
     /// It is connected whenever it can be.
     Stays,
-    /// It subscribed once and comes back at the end.
+    /// It subscribed once and seldom comes back before the end.
     Away,
     /// It comes to take a part of its queue.
     Visits,
-    /// It subscribes while messages flow, and comes back at the end.
+    /// It subscribes while messages flow, and is away from then on.
     Late,
 }
 
@@ -98,6 +100,7 @@ impl Cast {
     pub fn load<T>(&mut self, life: &Life, crash: impl FnOnce() -> T) -> T {
         let progress = &self.progress;
         let dice = &mut self.dice;
+        let is_home = life.number % HOME_EACH == HOME_EACH - 1;
         let late =
             self.subscribers.iter().position(|(habit, one)| *habit == Habit::Late && one.since.is_none());
         let (value, look) = thread::scope(|scope| {
@@ -107,6 +110,9 @@ impl Cast {
             for (index, (habit, subscriber)) in self.subscribers.iter_mut().enumerate() {
                 match habit {
                     Habit::Stays => drop(scope.spawn(|| subscriber.receive(life, &Stay::UntilGone))),
+                    Habit::Away if is_home => {
+                        drop(scope.spawn(|| subscriber.receive(life, &Stay::UntilGone)))
+                    }
                     Habit::Visits if !dice.is_one_in(3) => {
                         let messages = 20 + dice.below(300) as u32;
                         let stay = Stay::Visit { messages, is_rude: dice.is_one_in(2) };

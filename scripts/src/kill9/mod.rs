@@ -14,6 +14,7 @@ mod subscriber;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -115,14 +116,16 @@ pub fn run(options: &Options) -> Result<()> {
         settings.extend_from_slice(&options.settings);
         let mut site = Site::new(&binary, folder, &settings)?;
         let seed = options.seed.wrapping_add(number << 40);
-        let kept = format!("the data directory and the logs are kept in {}", site.folder.display());
+        let kept = format!("what is left is in {}", site.folder.display());
         let (tally, found) = live_and_die(&mut site, seed, kills).with_context(|| kept.clone())?;
         print_tally(shards, level, kills, &tally, site.slowest);
         if found.is_empty() {
             site.remove()?;
         } else {
             print_findings(&found);
-            println!("{kept}");
+            let all: String = found.iter().map(|finding| format!("{finding}\n")).collect();
+            fs::write(site.folder.join("findings.txt"), all).with_context(|| kept.clone())?;
+            println!("all findings, the data directory and the logs are kept in {}", site.folder.display());
             wrong += found.len();
         }
     }

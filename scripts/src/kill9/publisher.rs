@@ -13,8 +13,9 @@ use super::wire::{AckKind, Hello, Packet, Publish, Version};
 
 /// Messages that may wait for their acknowledgement.
 const WINDOW: usize = 20;
-/// Between two messages of a publisher under load: what a run queues is bounded by it.
-const PACE: Duration = Duration::from_millis(4);
+/// Between two messages of the first publisher under load, so many times more for each that follows: what a run
+/// queues is bounded by it.
+const PACE: Duration = Duration::from_millis(2);
 /// Every so manieth message is a retained one.
 const RETAINED_EACH: u32 = 25;
 /// How long a read waits while nothing else is due.
@@ -144,6 +145,7 @@ impl Publisher {
         amount: Amount,
         progress: &Progress,
     ) -> Result<(), Gone> {
+        let pace = PACE * (self.index as u32 + 1);
         let mut due = Instant::now();
         let mut left = match amount {
             Amount::UntilGone => u32::MAX,
@@ -151,14 +153,14 @@ impl Publisher {
         };
         loop {
             // A publisher that could not keep its pace does not catch up in one burst.
-            due = due.max(Instant::now().checked_sub(PACE * 10).unwrap_or(due));
+            due = due.max(Instant::now().checked_sub(pace * 10).unwrap_or(due));
             while left > 0
                 && self.window.len() < WINDOW
                 && (Instant::now() >= due || amount != Amount::UntilGone)
             {
                 self.write_next(connection.output(), life.number, progress);
                 left -= 1;
-                due += PACE;
+                due += pace;
             }
             connection.flush();
             if left == 0 && self.window.is_empty() {
