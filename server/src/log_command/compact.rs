@@ -4,7 +4,7 @@
 use super::error::LogError;
 use super::lock::lock;
 use super::store::{Shard, Store};
-use super::verify::{print, report_lines};
+use super::verify::{print, wrong_lines};
 use ringmq_persistence::tools::{self, Compacted};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -48,14 +48,14 @@ fn lines(shard: &Shard, compacted: &Compacted) -> Vec<String> {
         after.live
     )];
     // What was wrong before; the files are set aside by now.
-    lines.extend(report_lines(shard, report, &[]).into_iter().skip(1));
+    lines.extend(wrong_lines(shard, report));
     lines.extend(report.damages.first().map(|_| {
         format!(
             "shard {}: what can be read of damaged segments was kept; their files are *.damaged now",
             shard.name
         )
     }));
-    lines.extend(report_lines(shard, after, &[]).into_iter().skip(1));
+    lines.extend(wrong_lines(shard, after));
     lines
 }
 

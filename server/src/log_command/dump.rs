@@ -2,14 +2,13 @@
 //! too. It changes nothing.
 
 use super::error::LogError;
-use super::fields::{Tie, describe, message, unknown_message};
+use super::fields::{Tie, Unreadable, describe, message, unknown_message};
 use super::line::{Field, Line, Value};
 use super::store::{Shard, Store};
 use ringmq_persistence::recovery::Damage;
 use ringmq_persistence::tools::Snapshot;
 use ringmq_persistence::{Id, OpenError};
 use std::collections::HashMap;
-use std::error::Error;
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -113,7 +112,7 @@ fn dump_shard(shard: &Shard, client: Option<&str>, printer: &mut Printer) -> Res
 fn sessions(snapshot: &Snapshot, client: Option<&str>) -> Result<HashMap<u64, String>, OpenError> {
     let mut sessions = HashMap::new();
     let _: ControlFlow<()> = snapshot.visit(|_, kind, payload| {
-        if let Ok(Some(described)) = describe(kind, payload)
+        if let Ok(described) = describe(kind, payload)
             && let Tie::Is { session, client: found } = described.tie
             && client.is_none_or(|client| client == found)
         {
@@ -138,15 +137,8 @@ struct ShardDump<'a> {
 impl ShardDump<'_> {
     fn take(&mut self, id: Id, kind: u16, payload: &[u8]) -> Result<(), Stop> {
         let described = match describe(kind, payload) {
-            Ok(Some(described)) => described,
-            Ok(None) => {
-                return self.print_unreadable(id, kind, payload, "of a kind this release does not know");
-            }
-            Err(error) => {
-                let cause =
-                    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-                return self.print_unreadable(id, kind, payload, &cause);
-            }
+            Ok(described) => described,
+            Err(error) => return self.print_unreadable(id, kind, payload, &error),
         };
         let mut fields = described.fields;
         let is_wanted = match described.tie {
@@ -191,11 +183,17 @@ impl ShardDump<'_> {
     }
 
     /// Whose it is cannot be told, so it is shown whoever is asked for.
-    fn print_unreadable(&mut self, id: Id, kind: u16, payload: &[u8], reason: &str) -> Result<(), Stop> {
+    fn print_unreadable(
+        &mut self,
+        id: Id,
+        kind: u16,
+        payload: &[u8],
+        reason: &Unreadable,
+    ) -> Result<(), Stop> {
         let fields = [
             ("record_kind", Value::Digits(format!("{kind:#06x}"))),
             ("record_bytes", Value::Number(payload.len() as u64)),
-            ("reason", Value::Text(reason.to_owned())),
+            ("reason", Value::Text(reason.to_string())),
         ];
         self.printer.print(&Line {
             kind: "unreadable",

@@ -39,28 +39,32 @@ pub enum Tie {
     },
 }
 
-/// The fields of a record; `None` for a kind this program does not know.
+/// Why a record has no fields.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// A later release wrote it, or it is not the broker's.
+    #[error("this release knows no records of kind {0:#06x}")]
+    Kind(u16),
+    /// Its bytes are those that were stored, but not what its kind says.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// The fields of a record.
 ///
 /// # Errors
-/// [`RecordError::Malformed`].
-pub fn describe(kind: u16, payload: &[u8]) -> Result<Option<Described>, RecordError> {
-    let described = match kind {
+/// [`Unreadable`].
+pub fn describe(kind: u16, payload: &[u8]) -> Result<Described, Unreadable> {
+    Ok(match kind {
         Session::KIND => session(access::<Session>(kind, payload)?),
         Subscription::KIND => subscription(access::<Subscription>(kind, payload)?),
-        Body::KIND => {
-            let fields = whole_message(access::<Body<'_>>(kind, payload)?);
-            Described { kind: "body", fields, tie: Tie::None }
-        }
+        Body::KIND => of_message("body", access::<Body<'_>>(kind, payload)?),
         Queued::KIND => queued(access::<Queued<'_>>(kind, payload)?),
         Sent::KIND => sent(access::<Sent>(kind, payload)?),
         Received::KIND => received(access::<Received>(kind, payload)?),
-        Retained::KIND => {
-            let fields = whole_message(&access::<Retained<'_>>(kind, payload)?.body);
-            Described { kind: "retained", fields, tie: Tie::None }
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(described))
+        Retained::KIND => of_message("retained", &access::<Retained<'_>>(kind, payload)?.body),
+        _ => return Err(Unreadable::Kind(kind)),
+    })
 }
 
 /// The fields of a message that are told again where it is queued; none if this record is no message.
@@ -157,7 +161,7 @@ fn of_session(kind: &'static str, session: u64, body: Option<u64>, mut fields: V
     Described { kind, fields, tie: Tie::To { session, body } }
 }
 
-fn whole_message(body: &ArchivedBody<'_>) -> Vec<Field> {
+fn of_message(kind: &'static str, body: &ArchivedBody<'_>) -> Described {
     let mut fields = vec![
         ("qos", Value::Number(body.qos.into())),
         ("retain", Value::Flag(body.retain)),
@@ -167,7 +171,7 @@ fn whole_message(body: &ArchivedBody<'_>) -> Vec<Field> {
     fields.extend(what_is_queued(body));
     // The topic is what one looks for, so it stands first.
     fields.sort_by_key(|(name, _)| *name != "topic");
-    fields
+    Described { kind, fields, tie: Tie::None }
 }
 
 fn what_is_queued(body: &ArchivedBody<'_>) -> Vec<Field> {

@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// [`LogError::NoLog`], [`LogError::Directory`].
     pub fn find(directory: &Path) -> Result<Store, LogError> {
-        // Who stands in `shards` says `.`; its parent is found all the same.
+        // As it was named first: `shards` may be a link to another disk. Who stands in it says `.`.
         let absolute = fs::canonicalize(directory).map_err(|source| unreadable(directory, source))?;
         let inner = directory.join(SHARDS);
         if inner.is_dir() {
@@ -49,11 +49,13 @@ impl Store {
         }
         let shards = numbered(directory)?;
         if !shards.is_empty() {
-            let lock = beside(&absolute).unwrap_or_else(|| directory.to_owned());
+            let lock =
+                beside(directory).or_else(|| beside(&absolute)).unwrap_or_else(|| directory.to_owned());
             return Ok(Store { shards, lock });
         }
         if names(directory)?.iter().any(|name| is_segment(name)) {
-            let lock = absolute.parent().and_then(beside).unwrap_or_else(|| directory.to_owned());
+            let parents = [directory.parent(), absolute.parent()].into_iter().flatten();
+            let lock = parents.filter_map(beside).next().unwrap_or_else(|| directory.to_owned());
             let name =
                 absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             return Ok(Store { shards: vec![Shard { name, directory: directory.to_owned() }], lock });
@@ -133,12 +135,23 @@ mod tests {
     fn data_directory_shards_and_one_log_are_told_apart() {
         let root = made(&["shards/00/00000001.seg", "shards/100/x", "shards/07/x", "shards/note"]);
         let all = ["00", "07", "100"].map(str::to_owned).to_vec();
-        let lock = root.path().canonicalize().unwrap().join("lock");
+        let lock = root.path().join("lock");
         assert_eq!(found(root.path()), (all.clone(), root.path().join("lock")));
         assert_eq!(found(&root.path().join("shards")), (all, lock.clone()));
         assert_eq!(found(&root.path().join("shards/00")), (vec!["00".to_owned()], lock));
         for other in ["shards/07", "shards/note", "nowhere"] {
             assert!(Store::find(&root.path().join(other)).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn shards_on_another_disk_are_locked_where_the_broker_locks_them() {
+        let root = made(&["disk/store/00/00000001.seg", "data/x"]);
+        let shards = root.path().join("data/shards");
+        std::os::unix::fs::symlink(root.path().join("disk/store"), &shards).unwrap();
+        let lock = root.path().join("data/lock");
+        for named in [root.path().join("data"), shards.clone(), shards.join("00")] {
+            assert_eq!(found(&named), (vec!["00".to_owned()], lock.clone()), "{}", named.display());
         }
     }
 

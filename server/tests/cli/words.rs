@@ -12,16 +12,38 @@ fn version_is_one_line_with_the_name() {
 fn help_shows_commands_options_examples_and_exit_codes() {
     let outcome = run_ringmq(&["--help"]);
     assert_eq!(outcome.code, Some(0));
-    for text in
-        ["serve", "check", "config", "--config", "--set", "Examples:", "RINGMQ_MQTT__", "kill -HUP", "69"]
-    {
+    for text in [
+        "serve",
+        "check",
+        "log",
+        "config",
+        "--config",
+        "--set",
+        "Examples:",
+        "RINGMQ_MQTT__",
+        "kill -HUP",
+        "69",
+    ] {
         assert!(outcome.stdout.contains(text), "`{text}` is not in {}", outcome.stdout);
     }
 }
 
 #[test]
+fn help_of_log_shows_its_commands_directories_and_exit_codes() {
+    for arguments in [&["log", "--help"][..], &["log", "verify", "--help"], &["log", "compact", "--help"]] {
+        let outcome = run_ringmq(arguments);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        for text in ["Examples:", "ringmq log dump --client", "shards/00", "75 a broker has it open"] {
+            assert!(outcome.stdout.contains(text), "`{text}` is not in {}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
 fn wrong_command_line_is_code_2() {
-    for arguments in [&["--nonsense"][..], &["nonsense"], &["--config"], &["--set"]] {
+    for arguments in
+        [&["--nonsense"][..], &["nonsense"], &["--config"], &["--set"], &["log"], &["log", "verify"]]
+    {
         let outcome = run_ringmq(arguments);
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.stderr.contains("--help"), "{outcome:?}");

@@ -39,7 +39,7 @@ fn whole_store_is_verified_from_each_of_its_directories_and_not_changed() {
     {
         let lines = lines(&["verify"], &directory, 0);
         assert_eq!(lines.len(), shards + 1, "{lines:#?}");
-        has(&lines, "shard 00: segments 1, ", &["live 11", "torn tails 0, damaged 0"]);
+        has(&lines, "shard 00: segments 1, ", &["live 11", "torn tails 0, damaged 0, unreadable 0"]);
         has(&lines, &format!("ok: shards {shards}, live {}", shards + 10), &["damaged 0"]);
     }
     assert!(stored.contents() == before);
@@ -164,9 +164,13 @@ fn records_that_cannot_be_read_are_listed() {
     drop(appending);
     let dumped = lines(&["dump"], stored.path(), 0);
     assert_eq!(dumped.len(), 14, "{dumped:#?}");
-    has(&dumped, "unreadable id=12 shard=00 record_kind=0x7f01 record_bytes=20", &["reason=\"", "release"]);
+    has(&dumped, "unreadable id=12 shard=00 record_kind=0x7f01 record_bytes=20", &["reason=\"", "0x7f01\""]);
     has(&dumped, "unreadable id=13 ", &["record_bytes=1", "malformed"]);
-    has(&lines(&["verify"], stored.path(), 0), "ok: ", &[]);
+    let verified = lines(&["verify"], stored.path(), 1);
+    has(&verified, "shard 00: unreadable: record 12: ", &["0x7f01"]);
+    has(&verified, "shard 00: unreadable: record 13: ", &["malformed"]);
+    has(&verified, "not ok: ", &["damaged 0, unreadable 2"]);
+    has(&verified, "remedy: ", &["release", "defect"]);
 }
 
 #[test]
@@ -239,6 +243,7 @@ fn log_of_a_later_release_is_refused() {
     let outcome = log(&["verify"], stored.path());
     outcome.assert_refused(66, &["version 9", "a later one"]);
     assert!(outcome.stdout.starts_with("shard 00: segments 1"), "{outcome:?}");
+    assert!(outcome.stdout.contains("\nnot ok: shards 2 (1 cannot be read), live 11"), "{outcome:?}");
 }
 
 /// The checksum of a header whose own four bytes are zero.
