@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::client::Life;
 use super::dice::Dice;
-use super::ledger::{Fault, Finding, Sent};
+use super::ledger::{Fault, Finding, Receipt, Sent};
 use super::message::{Filter, MessageId};
 use super::publisher::{Amount, Progress, Publisher};
 use super::retained::{self, Look};
@@ -182,6 +182,27 @@ impl Cast {
             found.extend(subscriber.audience().into_iter().flat_map(|audience| audience.check(&published)));
         }
         found
+    }
+
+    /// All that was sent and all that was read, a line each, for whoever looks for a cause.
+    pub fn to_trace(&self) -> String {
+        let mut lines = String::new();
+        for publisher in &self.publishers {
+            for (number, sent) in publisher.sent.iter().enumerate() {
+                lines.push_str(&format!("sent {}.{number} {sent:?}\n", publisher.index));
+            }
+        }
+        for (_, subscriber) in &self.subscribers {
+            let name = &subscriber.profile.name;
+            for Receipt { id, topic, qos, packet_id, is_dup, is_handed_on, life } in &subscriber.receipts {
+                lines.push_str(&format!(
+                    "{name} read {}.{} {topic} QoS {qos} packet id {packet_id} dup {is_dup} handed on {is_handed_on} \
+                     life {life}\n",
+                    id.publisher, id.number
+                ));
+            }
+        }
+        lines
     }
 
     /// What was done, for the report.

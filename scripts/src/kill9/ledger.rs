@@ -93,6 +93,28 @@ pub struct Receipt {
     pub life: u32,
 }
 
+/// A message that a subscriber read and did not answer: it is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub id: MessageId,
+    /// Its packet id.
+    pub packet_id: u16,
+    /// The QoS it came at.
+    pub qos: u8,
+    /// The life of the broker in which it came.
+    pub life: u32,
+}
+
+/// Messages in flight that did not come again when it was their turn.
+#[derive(Clone, Debug)]
+pub struct Skip {
+    /// Them.
+    pub missing: Vec<Waiting>,
+    /// When and whom it concerns.
+    pub text: String,
+}
+
 /// A subscriber, for the checks.
 pub struct Audience<'a> {
     /// Its client id.
@@ -105,6 +127,8 @@ pub struct Audience<'a> {
     pub since: &'a [u32],
     /// All it read, in order.
     pub receipts: &'a [Receipt],
+    /// What it missed when it came back.
+    pub skips: &'a [Skip],
 }
 
 /// All messages of all publishers.
@@ -152,6 +176,7 @@ impl Audience<'_> {
             }
         }
         self.check_order(published, &mut found);
+        found.extend(self.skips.iter().filter_map(|skip| check_skip(published, skip)));
         found
     }
 
@@ -169,15 +194,15 @@ impl Audience<'_> {
         }
     }
 
-    /// A publisher that resends at QoS 1 may make as many messages of one as it sent; at QoS 2 it makes one. Each
-    /// message made is sent once without DUP and has one packet id on the way to a subscriber.
+    /// A publisher that resends may make as many messages of one as it sent, unless both it and the subscriber have
+    /// QoS 2: then it makes one. Each message made is sent once without DUP and has one packet id on its way.
     fn check_copies(&self, id: MessageId, sent: &Sent, receipts: &[&Receipt], found: &mut Vec<Finding>) {
-        let made = if sent.qos == 2 { 1 } else { sent.sends as usize };
+        let is_exact = sent.qos == 2 && self.qos == 2;
+        let made = if is_exact { 1 } else { sent.sends as usize };
         let mut report = |fault, what: String| {
             let text = format!("{} got {} {what}", self.name, tell(id, sent));
             found.push(Finding::new(fault, text));
         };
-        let is_exact = sent.qos == 2 && self.qos == 2;
         let handed_on: Vec<_> = receipts.iter().filter(|receipt| receipt.is_handed_on).collect();
         if is_exact && handed_on.len() > 1 {
             let copies: Vec<String> = handed_on.iter().map(|receipt| tell_copy(receipt)).collect();
@@ -225,6 +250,21 @@ fn find<'a>(published: &Published<'a>, id: MessageId) -> Option<&'a Sent> {
     published.get(id.publisher)?.get(id.number as usize)
 }
 
+/// A publication that was not acknowledged may be forgotten, and with it that it was on its way at QoS 1: its
+/// publisher sends it again. Everything else that is in flight must come first.
+fn check_skip(published: &Published<'_>, skip: &Skip) -> Option<Finding> {
+    let is_promised = |waiting: &&Waiting| {
+        let acked_life = find(published, waiting.id).and_then(|sent| sent.acked_life);
+        waiting.qos == 2 || acked_life.is_some_and(|life| life <= waiting.life)
+    };
+    let promised = skip.missing.iter().filter(is_promised);
+    let missing: Vec<String> = promised
+        .map(|waiting| format!("{} (packet id {}, life {})", waiting.id, waiting.packet_id, waiting.life))
+        .collect();
+    let text = format!("{}: {}", skip.text, missing.join(", "));
+    (!missing.is_empty()).then(|| Finding::new(Fault::ResendOrder, text))
+}
+
 fn tell(id: MessageId, sent: &Sent) -> String {
     let acked = match sent.acked_life {
         Some(life) => format!("acknowledged in life {life}"),
@@ -262,7 +302,7 @@ mod tests {
 
     /// The faults that a subscriber at `qos` to everything finds.
     fn faults(qos: u8, published: &[Sent], receipts: &[Receipt]) -> Vec<Fault> {
-        let audience = Audience { name: "s", filter: Filter::All, qos, since: &[0], receipts };
+        let audience = Audience { name: "s", filter: Filter::All, qos, since: &[0], receipts, skips: &[] };
         audience.check(&[published]).iter().map(|finding| finding.fault).collect()
     }
 
@@ -277,11 +317,12 @@ mod tests {
     fn an_acknowledged_message_that_is_missing_is_lost() {
         let published = [sent(1, 1, Some(3)), sent(2, 1, None), sent(2, 1, Some(0))];
         assert_eq!(faults(2, &published, &[receipt(2, 2, 1)]), [Fault::Lost]);
-        let text = Audience { name: "s", filter: Filter::All, qos: 2, since: &[1], receipts: &[] }
-            .check(&[&published])
-            .iter()
-            .map(Finding::to_string)
-            .collect::<Vec<_>>();
+        let text =
+            Audience { name: "s", filter: Filter::All, qos: 2, since: &[1], receipts: &[], skips: &[] }
+                .check(&[&published])
+                .iter()
+                .map(Finding::to_string)
+                .collect::<Vec<_>>();
         let wanted = "Lost: s never got message 2 of publisher 0 (kill9/data/0/0, QoS 2, packet id 9, sent 1 \
                       times from life 0, acknowledged in life 0)";
         assert_eq!(text, [wanted], "message 0 was sent before the subscription");
@@ -305,8 +346,11 @@ mod tests {
         assert_eq!(faults(1, &published, &[first, dup(first)]), []);
         assert_eq!(faults(1, &published, &[first, first]), [Fault::Flag]);
         assert_eq!(faults(1, &published, &[first, dup(receipt(0, 1, 2))]), [Fault::PacketId]);
-        let exact = [sent(2, 5, Some(0))];
+        let exact = [sent(2, 1, Some(0))];
         assert_eq!(faults(1, &exact, &[first, receipt(0, 1, 2)]), [Fault::Flag, Fault::PacketId]);
+        let held = Receipt { is_handed_on: false, ..receipt(0, 2, 1) };
+        let again = [sent(2, 5, Some(0))];
+        assert_eq!(faults(2, &again, &[receipt(0, 2, 1), held]), [Fault::Flag], "QoS 2 makes one message");
     }
 
     #[test]
@@ -335,8 +379,31 @@ mod tests {
         let elsewhere = Receipt { topic: Topic::Data(0, 1), ..receipt(0, 1, 1) };
         assert_eq!(faults(1, &published, &[elsewhere]), [Fault::Strange]);
         let receipts = [receipt(0, 1, 1)];
-        let narrow =
-            Audience { name: "s", filter: Filter::OneOfEach(2), qos: 1, since: &[], receipts: &receipts };
+        let narrow = Audience {
+            name: "s",
+            filter: Filter::OneOfEach(2),
+            qos: 1,
+            since: &[],
+            receipts: &receipts,
+            skips: &[],
+        };
         assert_eq!(narrow.check(&[&published]).len(), 1);
+    }
+
+    #[test]
+    fn what_is_in_flight_comes_first_unless_its_publication_was_forgotten() {
+        let skipped = |qos, life, acked_life| {
+            let waiting = Waiting { id: MessageId { publisher: 0, number: 0 }, packet_id: 1, qos, life };
+            let skip = Skip { missing: vec![waiting], text: "s".to_owned() };
+            check_skip(&[&[sent(2, 2, acked_life)]], &skip).map(|finding| finding.fault)
+        };
+        assert_eq!(skipped(1, 3, Some(3)), Some(Fault::ResendOrder));
+        assert_eq!(skipped(1, 3, Some(4)), None, "acknowledged after the kill");
+        assert_eq!(skipped(1, 3, None), None);
+        assert_eq!(
+            skipped(2, 3, None),
+            Some(Fault::ResendOrder),
+            "at QoS 2 it must not come under another id"
+        );
     }
 }

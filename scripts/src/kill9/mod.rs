@@ -123,9 +123,10 @@ pub fn run(options: &Options) -> Result<()> {
             site.remove()?;
         } else {
             print_findings(&found);
-            let all: String = found.iter().map(|finding| format!("{finding}\n")).collect();
-            fs::write(site.folder.join("findings.txt"), all).with_context(|| kept.clone())?;
-            println!("all findings, the data directory and the logs are kept in {}", site.folder.display());
+            println!(
+                "all findings, a trace, the data directory and the logs are kept in {}",
+                site.folder.display()
+            );
             wrong += found.len();
         }
     }
@@ -165,6 +166,12 @@ fn live_and_die(site: &mut Site, seed: u64, kills: u32) -> Result<(Tally, Vec<Fi
     settle(site, &mut cast, kills)?;
     let mut found = cast.check();
     found.extend(site.panics().into_iter().map(|text| Finding::new(Fault::Broker, text)));
+    if !found.is_empty() {
+        let all: String = found.iter().map(|finding| format!("{finding}\n")).collect();
+        for (name, text) in [("findings.txt", all), ("trace.txt", cast.to_trace())] {
+            fs::write(site.folder.join(name), text).with_context(|| format!("writing {name}"))?;
+        }
+    }
     Ok((cast.tally(), found))
 }
 

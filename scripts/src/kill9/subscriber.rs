@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::client::{ANSWER_LIMIT, Attempt, Connection, Gone, Life};
-use super::ledger::{Audience, Fault, Finding, Receipt};
+use super::ledger::{Audience, Fault, Finding, Receipt, Skip, Waiting};
 use super::message::{Filter, MessageId, Topic};
 use super::publisher::Progress;
 use super::wire::{AckKind, Hello, Packet, Publish, Version};
@@ -66,11 +66,12 @@ pub struct Subscriber {
     /// QoS 2 packet ids between PUBLISH and PUBREL.
     held: BTreeMap<u16, MessageId>,
     /// Read, but PUBACK or PUBREC never written, in the order the broker first sent them.
-    unanswered: VecDeque<(u16, MessageId)>,
+    unanswered: VecDeque<Waiting>,
     /// Acknowledgements that wait to be written.
     answers: VecDeque<(AckKind, u16)>,
     /// Of `unanswered`, what this connection must bring first.
-    resends: VecDeque<(u16, MessageId)>,
+    resends: VecDeque<Waiting>,
+    skips: Vec<Skip>,
     /// In which life each message came first.
     seen: HashMap<MessageId, u32>,
     /// Before this life everything was acknowledged and the broker was stopped cleanly.
@@ -91,6 +92,7 @@ impl Subscriber {
             unanswered: VecDeque::new(),
             answers: VecDeque::new(),
             resends: VecDeque::new(),
+            skips: Vec::new(),
             seen: HashMap::new(),
             settled_life: None,
             has_stalled: false,
@@ -100,8 +102,8 @@ impl Subscriber {
     /// How it looks to the checks; `None` where its subscription was never acknowledged.
     pub fn audience(&self) -> Option<Audience<'_>> {
         let (filter, qos) = (self.profile.filter, self.profile.qos);
-        let since = self.since.as_deref()?;
-        Some(Audience { name: &self.profile.name, filter, qos, since, receipts: &self.receipts })
+        let (since, receipts, skips) = (self.since.as_deref()?, &self.receipts, &self.skips);
+        Some(Audience { name: &self.profile.name, filter, qos, since, receipts, skips })
     }
 
     /// Connects, makes the session, subscribes and leaves.
@@ -252,11 +254,12 @@ impl Subscriber {
         let is_handed_on = qos == 1 || self.hold(id, packet_id, is_dup, life);
         let ack = if qos == 1 { AckKind::PubAck } else { AckKind::PubRec };
         self.answers.push_back((ack, packet_id));
-        if self.unanswered.iter().all(|(waiting, _)| *waiting != packet_id) {
+        if self.unanswered.iter().all(|waiting| waiting.packet_id != packet_id) {
             // What the last connection lost on its way stands before what was sent behind it.
             let behind =
                 self.resends.front().and_then(|next| self.unanswered.iter().position(|one| one == next));
-            self.unanswered.insert(behind.unwrap_or(self.unanswered.len()), (packet_id, id));
+            let waiting = Waiting { id, packet_id, qos, life: life.number };
+            self.unanswered.insert(behind.unwrap_or(self.unanswered.len()), waiting);
         }
         self.seen.entry(id).or_insert(life.number);
         self.receipts.push(Receipt { id, topic, qos, packet_id, is_dup, is_handed_on, life: life.number });
@@ -275,25 +278,26 @@ impl Subscriber {
     }
 
     fn check_resend(&mut self, id: MessageId, packet_id: u16, is_dup: bool, life: &Life) {
-        let Some(next) = self.resends.front().copied() else { return };
-        let at = self.resends.iter().position(|waiting| *waiting == (packet_id, id));
-        match at {
+        let is_it = |waiting: &Waiting| waiting.id == id && waiting.packet_id == packet_id;
+        match self.resends.iter().position(is_it) {
             Some(at) => {
-                if at > 0 {
-                    let text = format!("packet id {packet_id} was sent again before {}, its elder", next.0);
-                    self.note(Fault::ResendOrder, life, &text);
-                }
-                self.resends.drain(..=at);
+                self.skip(at, life, &format!("packet id {packet_id} was sent again before"));
+                self.resends.pop_front();
             }
             None if is_dup => {}
             None => {
-                let text = format!(
-                    "{id}, packet id {packet_id}, came as new before {}, packet id {}, was sent again",
-                    next.1, next.0
-                );
-                self.note(Fault::ResendOrder, life, &text);
-                self.resends.clear();
+                let text = format!("{id}, packet id {packet_id}, came as new before what was in flight");
+                self.skip(self.resends.len(), life, &text);
             }
+        }
+    }
+
+    /// The first `count` of what this connection must bring first did not come.
+    fn skip(&mut self, count: usize, life: &Life, text: &str) {
+        let missing: Vec<Waiting> = self.resends.drain(..count).collect();
+        if !missing.is_empty() {
+            let text = format!("{}, life {}: {text}", self.profile.name, life.number);
+            self.skips.push(Skip { missing, text });
         }
     }
 
@@ -305,13 +309,11 @@ impl Subscriber {
     }
 
     fn check_drained(&mut self, life: &Life) {
-        if !self.resends.is_empty() {
-            let text = format!("in flight and not sent again: {}", tell(self.resends.iter().copied()));
-            self.note(Fault::ResendOrder, life, &text);
-        }
+        self.skip(self.resends.len(), life, "in flight and never sent again");
         if !self.held.is_empty() {
-            let held = self.held.iter().map(|(packet_id, id)| (*packet_id, *id));
-            let text = format!("PUBREC was sent and PUBREL never came: {}", tell(held));
+            let held = self.held.iter().map(|(packet_id, id)| format!("{id} (packet id {packet_id})"));
+            let held = held.collect::<Vec<_>>().join(", ");
+            let text = format!("PUBREC was sent and PUBREL never came: {held}");
             self.note(Fault::ResendOrder, life, &text);
         }
     }
@@ -327,7 +329,7 @@ impl Subscriber {
         for (kind, packet_id) in self.answers.drain(..) {
             version.write_ack(kind, packet_id, out);
             if kind != AckKind::PubComp {
-                self.unanswered.retain(|(waiting, _)| *waiting != packet_id);
+                self.unanswered.retain(|waiting| waiting.packet_id != packet_id);
             }
         }
     }
@@ -353,11 +355,6 @@ impl Subscriber {
 
 fn is_visited(stay: &Stay<'_>, count: usize) -> bool {
     matches!(stay, Stay::Visit { messages, .. } if count >= *messages as usize)
-}
-
-fn tell(waiting: impl Iterator<Item = (u16, MessageId)>) -> String {
-    let each = waiting.map(|(packet_id, id)| format!("{id} (packet id {packet_id})"));
-    each.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
