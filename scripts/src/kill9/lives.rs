@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +17,9 @@ use crate::process::Live;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a clean stop may take: the broker promises 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the kernel may take to let go of a killed broker's port: what io_uring held is closed after the end
+/// of the process.
+const FREE_LIMIT: Duration = Duration::from_secs(20);
 /// What every broker here is told: no queue may overflow, and nothing else is tested than what it must keep.
 const SETTINGS: [&str; 5] = [
     "dashboard.listeners.http.bind=127.0.0.1:0",
@@ -61,6 +65,7 @@ impl Site {
 
     /// Starts the broker; it may not listen yet.
     pub fn start(&mut self) -> Result<Running> {
+        wait_free(self.address)?;
         let log = self.folder.join(format!("stderr-{:02}.log", self.starts));
         self.starts += 1;
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
@@ -121,6 +126,20 @@ fn free_address() -> Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::new(127, 0, 0, host), 0)).context("looking for a free port")?;
     listener.local_addr().context("looking for a free port")
+}
+
+/// Waits until nobody listens there any more.
+fn wait_free(address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + FREE_LIMIT;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(error).with_context(|| format!("{address} was not let go of"));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 #[cfg(test)]
