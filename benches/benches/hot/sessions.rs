@@ -60,7 +60,7 @@ struct Desk {
 
 macro_rules! cx {
     ($desk:expr) => {
-        Cx { now: Timestamp::from_ms(1_000_000), config: &$desk.config, tally: &mut $desk.tally }
+        Cx { now: Timestamp::from_ms(1_000_000), config: &$desk.config, tally: &mut $desk.tally, memory: &mut ringmq_core::session::Forgetful }
     };
 }
 

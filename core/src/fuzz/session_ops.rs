@@ -12,7 +12,7 @@ use crate::config::{ByteSize, Duration, Limit, MqttConfig, QueueFullPolicy};
 use crate::metrics::{Metric, Tally};
 use crate::publication::{LazyPublication, Origin, PublicationRef};
 use crate::reason::ReasonCode;
-use crate::session::{CloseCause, Cx, Delivery, Inbound, Outbox, Routed, Session, TemplateCache, Terms};
+use crate::session::{CloseCause, Cx, Delivery, Forgetful, Inbound, Outbox, Routed, Session, TemplateCache, Terms};
 use crate::time::Timestamp;
 use client::{Client, Sending};
 use observer::{Limits, Observer};
@@ -132,7 +132,7 @@ struct World {
 
 macro_rules! cx {
     ($world:expr) => {
-        &mut Cx { now: $world.now, config: &$world.config, tally: &mut $world.tally }
+        &mut Cx { now: $world.now, config: &$world.config, tally: &mut $world.tally, memory: &mut Forgetful }
     };
 }
 
@@ -300,7 +300,7 @@ impl World {
             session.pump(cx!(self), &mut line.out);
             self.observe();
         } else {
-            line.wire.extend(line.out.take());
+            line.wire.extend(line.out.take(0));
             line.observed = 0;
         }
     }
@@ -442,7 +442,7 @@ impl World {
             session_expiry_interval_s: session_expiry_interval_s.filter(|_| has_expiry),
             ..Disconnect::new(ReasonCode::Success)
         };
-        let cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally };
+        let cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         let cause = session.handle_disconnect(&disconnect, &cx).expect("no violation");
         self.close(cause);
     }

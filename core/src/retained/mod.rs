@@ -6,4 +6,4 @@
 mod skip_scan;
 mod store;
 
-pub use store::{PageEnd, RetainedStore};
+pub use store::{PageEnd, Removed, RetainedStore};

@@ -9,14 +9,16 @@ use crate::time::Timestamp;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::ops::Bound;
 
 /// What a message costs beside its own bytes: the shared header and its place in the order.
 const ENTRY_BYTES: usize = size_of::<Publication>() + 2 * size_of::<usize>() + 2 * size_of::<ByTopic>();
 
-/// A message ordered by the bytes of its topic, which is also the order of topics as strings.
+/// A message ordered by the bytes of its topic, which is also the order of topics as strings; and where it is remembered
+/// beyond the process.
 #[derive(Debug, Clone)]
-struct ByTopic(Publication);
+struct ByTopic(Publication, Option<NonZeroU64>);
 
 impl Borrow<[u8]> for ByTopic {
     fn borrow(&self) -> &[u8] {
@@ -42,6 +44,13 @@ impl Ord for ByTopic {
     fn cmp(&self, other: &ByTopic) -> Ordering {
         self.0.raw_topic().cmp(other.0.raw_topic())
     }
+}
+
+/// A message that is no longer stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Where it is remembered beyond the process.
+    pub record: Option<NonZeroU64>,
 }
 
 /// How a page ended.
@@ -71,30 +80,32 @@ impl RetainedStore {
         RetainedStore::default()
     }
 
-    /// Stores `publication` as the message of its topic; returns whether the topic had none.
-    pub fn set(&mut self, publication: Publication) -> bool {
+    /// Stores `publication`, which is remembered in `record`, as the message of its topic; returns what it replaced.
+    pub fn set(&mut self, publication: Publication, record: Option<NonZeroU64>) -> Option<Removed> {
         self.bytes += weight_bytes(&publication);
         if !publication.expires_at().is_never() {
-            self.by_expiry.insert((publication.expires_at(), ByTopic(publication.clone())));
+            self.by_expiry.insert((publication.expires_at(), ByTopic(publication.clone(), record)));
         }
-        let Some(replaced) = self.by_topic.replace(ByTopic(publication.clone())) else { return true };
+        let replaced = self.by_topic.replace(ByTopic(publication.clone(), record))?;
+        let removed = Removed { record: replaced.1 };
         self.bytes -= weight_bytes(&replaced.0);
         // The same moment means the same key, which now stands for the new message.
         let expired_at = replaced.0.expires_at();
         if expired_at != publication.expires_at() {
             self.forget_expiry(replaced);
         } else if !expired_at.is_never() {
-            self.by_expiry.replace((expired_at, ByTopic(publication)));
+            self.by_expiry.replace((expired_at, ByTopic(publication, record)));
         }
-        false
+        Some(removed)
     }
 
-    /// Removes the message of `topic`; returns whether there was one.
-    pub fn clear(&mut self, topic: &str) -> bool {
-        let Some(removed) = self.by_topic.take(topic.as_bytes()) else { return false };
+    /// Removes the message of `topic`, if there is one.
+    pub fn clear(&mut self, topic: &str) -> Option<Removed> {
+        let removed = self.by_topic.take(topic.as_bytes())?;
         self.bytes -= weight_bytes(&removed.0);
+        let record = removed.1;
         self.forget_expiry(removed);
-        true
+        Some(Removed { record })
     }
 
     /// Whether a message of `topic` is stored, expired or not.
@@ -146,7 +157,7 @@ impl RetainedStore {
         };
         let mut entries = self.by_topic.range::<[u8], _>((start, Bound::Unbounded));
         let mut target = Vec::new();
-        while let Some(ByTopic(found)) = entries.next() {
+        while let Some(ByTopic(found, _)) = entries.next() {
             visits_left -= 1;
             match step_from(filter, found.raw_topic(), &mut target) {
                 Step::End => return PageEnd::Complete,
@@ -169,20 +180,13 @@ impl RetainedStore {
         self.by_expiry.first().map(|(at, _)| *at)
     }
 
-    /// Removes messages that have expired at `now`, at most `visits_max` of them (at least 1). Returns how many, and
-    /// whether more are left.
-    pub fn remove_expired(&mut self, now: Timestamp, visits_max: usize) -> (usize, bool) {
-        let mut removed = 0;
-        while self.next_expiry().is_some_and(|at| at <= now) {
-            if removed == visits_max.max(1) {
-                return (removed, true);
-            }
-            let Some((_, expired)) = self.by_expiry.pop_first() else { break };
-            self.by_topic.remove(&expired);
-            self.bytes -= weight_bytes(&expired.0);
-            removed += 1;
-        }
-        (removed, false)
+    /// Removes the message that expired first, if one has expired at `now`.
+    pub fn remove_expired(&mut self, now: Timestamp) -> Option<Removed> {
+        self.next_expiry().filter(|at| *at <= now)?;
+        let (_, expired) = self.by_expiry.pop_first()?;
+        self.by_topic.remove(&expired);
+        self.bytes -= weight_bytes(&expired.0);
+        Some(Removed { record: expired.1 })
     }
 
     fn forget_expiry(&mut self, message: ByTopic) {

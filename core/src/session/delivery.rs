@@ -1,5 +1,6 @@
 //! A message addressed to one session.
 
+use super::durable::Stored;
 use crate::codec::QoS;
 use crate::publication::{LazyPublication, Publication};
 use smallvec::SmallVec;
@@ -31,6 +32,7 @@ impl Delivery<'_> {
             share: self.share,
             qos: self.qos,
             retain: self.retain,
+            stored: None,
         }
     }
 }
@@ -48,6 +50,8 @@ pub struct Outgoing {
     pub qos: QoS,
     /// The RETAIN flag of the delivery.
     pub retain: bool,
+    /// Where it is remembered beyond the process.
+    pub stored: Option<Stored>,
 }
 
 impl Outgoing {

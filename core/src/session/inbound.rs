@@ -1,6 +1,7 @@
 //! Client to broker: publishing, and the receiver's half of QoS 2.
 
 use super::violation::Violation;
+use super::durable::{Memory, Stored};
 use super::{Cx, Flows, Outbox, Session};
 use crate::codec::{Ack, AckKind, PacketId, ProtocolVersion, Publish, QoS};
 use crate::config::Duration;
@@ -24,6 +25,8 @@ struct Begun {
     at: Timestamp,
     /// Published on the current connection: Receive Maximum knows no other. (Section 4.9)
     counts: bool,
+    /// Where it is remembered beyond the process.
+    stored: Option<Stored>,
 }
 
 impl InboundQos2 {
@@ -52,21 +55,37 @@ impl InboundQos2 {
         true
     }
 
-    fn begin(&mut self, packet_id: PacketId, at: Timestamp) {
+    fn begin(&mut self, packet_id: PacketId, at: Timestamp, stored: Option<Stored>) {
         self.counted += 1;
-        self.begun.insert(packet_id, Begun { at, counts: true });
+        self.begun.insert(packet_id, Begun { at, counts: true, stored });
     }
 
-    /// Ends an exchange; whether there was one.
-    fn release(&mut self, packet_id: PacketId) -> bool {
-        let begun = self.begun.remove(&packet_id);
-        self.counted -= usize::from(begun.is_some_and(|begun| begun.counts));
-        begun.is_some()
+    /// Adds an exchange of an earlier life.
+    pub(super) fn push_restored(&mut self, packet_id: PacketId, stored: Stored, at: Timestamp) {
+        self.begun.insert(packet_id, Begun { at, counts: false, stored: Some(stored) });
     }
 
-    fn remove_stale(&mut self, now: Timestamp, timeout: Duration) -> u64 {
+    /// Where the exchanges are remembered beyond the process.
+    pub(super) fn stored(&self) -> impl Iterator<Item = Stored> {
+        self.begun.values().filter_map(|begun| begun.stored)
+    }
+
+    /// Ends an exchange, if there is one.
+    fn release(&mut self, packet_id: PacketId) -> Option<Begun> {
+        let begun = self.begun.remove(&packet_id)?;
+        self.counted -= usize::from(begun.counts);
+        Some(begun)
+    }
+
+    fn remove_stale(&mut self, now: Timestamp, timeout: Duration, memory: &mut dyn Memory) -> u64 {
         let before = self.begun.len();
-        self.begun.retain(|_, begun| now.since_ms(begun.at) < timeout.as_ms());
+        self.begun.retain(|_, begun| {
+            let is_fresh = now.since_ms(begun.at) < timeout.as_ms();
+            if let Some(stored) = begun.stored.filter(|_| !is_fresh) {
+                memory.forget(stored);
+            }
+            is_fresh
+        });
         self.counted = self.begun.values().filter(|begun| begun.counts).count();
         (before - self.begun.len()) as u64
     }
@@ -158,7 +177,7 @@ impl Session {
         let receive_maximum = self.link.as_ref().map_or(u16::MAX, |link| link.terms.receive_maximum);
         let inbound = &mut Flows::open(&mut self.flows, self.last_id).inbound;
         if inbound.counted >= usize::from(receive_maximum) {
-            let stale = inbound.remove_stale(cx.now, cx.config.await_rel_timeout);
+            let stale = inbound.remove_stale(cx.now, cx.config.await_rel_timeout, cx.memory);
             cx.tally.add(Metric::MessagesDroppedAwaitPubrelTimeout, stale);
             if inbound.counted >= usize::from(receive_maximum) {
                 return Err(Violation::new(
@@ -167,7 +186,8 @@ impl Session {
                 ));
             }
         }
-        inbound.begin(packet_id, cx.now);
+        let stored = self.number.and_then(|number| cx.memory.begun(number, packet_id));
+        inbound.begin(packet_id, cx.now, stored);
         Ok(())
     }
 
@@ -211,13 +231,18 @@ impl Session {
     pub fn handle_pubrel(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubrelReceived);
         let Some(link) = self.link.as_ref() else { return };
-        let is_known = self.flows.as_mut().is_some_and(|flows| flows.inbound.release(ack.packet_id));
-        let reason = if is_known {
+        let begun = self.flows.as_mut().and_then(|flows| flows.inbound.release(ack.packet_id));
+        let reason = if begun.is_some() {
             ReasonCode::Success
         } else {
             cx.tally.bump(Metric::PacketsPubrelMissed);
             ReasonCode::PacketIdentifierNotFound
         };
+        if let Some(stored) = begun.and_then(|begun| begun.stored) {
+            // Once the client reads PUBCOMP it may use the identifier for another message.
+            cx.memory.forget(stored);
+            out.hold();
+        }
         out.push_ack(&Ack::new(AckKind::Pubcomp, ack.packet_id, reason), link.terms.version, cx.tally);
     }
 }

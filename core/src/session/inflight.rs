@@ -1,7 +1,8 @@
 //! The send window: QoS 1 and 2 messages sent to the client and not yet acknowledged.
 
 use super::delivery::{Outgoing, ShareTag};
-use crate::codec::PacketId;
+use super::durable::Stored;
+use crate::codec::{PacketId, QoS};
 use std::collections::VecDeque;
 
 /// What the client must send next.
@@ -12,7 +13,22 @@ pub enum Phase {
     /// PUBREC for a QoS 2 message.
     Pubrec(Outgoing),
     /// PUBCOMP; the message itself is the client's by now.
-    Pubcomp,
+    Pubcomp(Option<Stored>),
+}
+
+impl Phase {
+    /// The phase of a message that was just sent, at QoS 1 or 2.
+    pub fn of(message: Outgoing) -> Phase {
+        if message.qos == QoS::ExactlyOnce { Phase::Pubrec(message) } else { Phase::Puback(message) }
+    }
+
+    /// Where it is remembered beyond the process.
+    pub fn stored(&self) -> Option<Stored> {
+        match self {
+            Phase::Puback(message) | Phase::Pubrec(message) => message.stored,
+            Phase::Pubcomp(stored) => *stored,
+        }
+    }
 }
 
 /// One packet identifier in use.
@@ -49,7 +65,7 @@ impl Inflight {
 
     /// Messages the client has not taken over.
     pub fn messages(&self) -> usize {
-        self.entries.iter().filter(|entry| !matches!(entry.phase, Phase::Pubcomp)).count()
+        self.entries.iter().filter(|entry| !matches!(entry.phase, Phase::Pubcomp(_))).count()
     }
 
     /// Packet identifiers in use.
@@ -75,10 +91,22 @@ impl Inflight {
     }
 
     /// Removes the entry that [`Inflight::resend_next`] gave out last: it cannot be sent after all.
-    pub fn give_up_resent(&mut self) {
-        let Some(last) = self.sent.checked_sub(1) else { return };
-        self.entries.remove(last);
-        self.sent = last;
+    pub fn give_up_resent(&mut self) -> Option<Entry> {
+        self.sent = self.sent.checked_sub(1)?;
+        self.entries.remove(self.sent)
+    }
+
+    /// Adds an entry of an earlier life behind the others; it is to be sent again.
+    pub fn push_restored(&mut self, packet_id: PacketId, phase: Phase) {
+        self.last_id = packet_id.as_u16();
+        // They were sent in this order, whatever their numbers.
+        self.overtaken = true;
+        self.entries.push_back(Entry { packet_id, phase });
+    }
+
+    /// All entries, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     /// Whether entries wait to be sent again.

@@ -6,6 +6,7 @@
 
 mod alias;
 mod delivery;
+mod durable;
 mod expiry;
 mod inbound;
 mod inflight;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use alias::Link;
 pub use delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
+pub use durable::{Forgetful, Memory, Restored, RestoredMessage, SessionNumber, Stored};
 pub use expiry::{CloseCause, Parting, WillTiming};
 pub use inbound::{Inbound, Routed};
 pub use outbox::Outbox;
@@ -49,6 +51,8 @@ pub struct Cx<'a> {
     pub config: &'a MqttConfig,
     /// The shard's counters.
     pub tally: &'a mut Tally,
+    /// What outlives the process.
+    pub memory: &'a mut dyn Memory,
 }
 
 /// The state of one client, owned by its home shard.
@@ -60,6 +64,8 @@ pub struct Session {
     flows: Option<Box<Flows>>,
     will: Option<Box<Will>>,
     link: Option<Link>,
+    /// Set while the session is remembered beyond the process.
+    number: Option<SessionNumber>,
     expiry_interval_s: u32,
     /// The packet identifier given out last before the flows went.
     last_id: u16,
@@ -82,6 +88,7 @@ impl Session {
             flows: None,
             will: None,
             link: None,
+            number: None,
             expiry_interval_s: 0,
             last_id: 0,
         }
@@ -95,6 +102,27 @@ impl Session {
     /// Whether a connection is attached.
     pub fn is_online(&self) -> bool {
         self.link.is_some()
+    }
+
+    /// What the memory knows the session by, if it is remembered beyond the process.
+    pub fn number(&self) -> Option<SessionNumber> {
+        self.number
+    }
+
+    /// From now on the session is remembered. It has no messages yet.
+    pub fn remember_as(&mut self, number: SessionNumber) {
+        debug_assert!(self.flows.is_none(), "messages that nobody remembers");
+        self.number = Some(number);
+    }
+
+    /// How long the session outlives its connection; `u32::MAX` for ever.
+    pub fn expiry_interval_s(&self) -> u32 {
+        self.expiry_interval_s
+    }
+
+    /// The will that is still to be published.
+    pub fn will(&self) -> Option<&Will> {
+        self.will.as_deref()
     }
 
     /// What was negotiated for the attached connection.

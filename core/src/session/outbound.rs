@@ -2,6 +2,7 @@
 
 use super::alias::Link;
 use super::delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
+use super::durable::{Memory, SessionNumber};
 use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
 use super::template::{TemplateCache, packet, set_packet_id};
@@ -48,7 +49,7 @@ impl Session {
     /// Handles PUBACK.
     pub fn handle_puback(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubackReceived);
-        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Puback(_))) {
+        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Puback(_)), cx) {
             cx.count_acked(ack.reason);
             self.pump(cx, out);
         } else {
@@ -66,14 +67,20 @@ impl Session {
         let reason = match known.filter(|entry| !matches!(entry.phase, Phase::Puback(_))) {
             Some(entry) => {
                 let is_first = matches!(entry.phase, Phase::Pubrec(_));
-                entry.phase = Phase::Pubcomp;
                 if is_first {
                     cx.count_acked(ack.reason);
                 }
                 if is_refused {
-                    self.end_exchange(ack.packet_id, |_| true);
+                    self.end_exchange(ack.packet_id, |_| true, cx);
                     return self.pump(cx, out);
                 }
+                let mut stored = entry.phase.stored();
+                if let (true, Some(old), Some(number)) = (is_first, stored, self.number) {
+                    // Once the client reads PUBREL it forgets the identifier: it would take the message a second time.
+                    stored = cx.memory.taken(number, old, ack.packet_id);
+                    out.hold();
+                }
+                entry.phase = Phase::Pubcomp(stored);
                 ReasonCode::Success
             }
             None => {
@@ -91,7 +98,7 @@ impl Session {
     /// Handles PUBCOMP: the exchange is over.
     pub fn handle_pubcomp(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubcompReceived);
-        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Pubcomp)) {
+        if self.end_exchange(ack.packet_id, |phase| matches!(phase, Phase::Pubcomp(_)), cx) {
             self.pump(cx, out);
         } else {
             cx.tally.bump(Metric::PacketsPubcompMissed);
@@ -99,9 +106,18 @@ impl Session {
     }
 
     /// Frees a packet identifier whose exchange is in a phase that `is_over` accepts; whether there was one.
-    fn end_exchange(&mut self, packet_id: PacketId, is_over: impl FnOnce(&Phase) -> bool) -> bool {
+    fn end_exchange(
+        &mut self,
+        packet_id: PacketId,
+        is_over: impl FnOnce(&Phase) -> bool,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         let Some(flows) = self.flows.as_deref_mut() else { return false };
-        flows.inflight.remove_if(packet_id, is_over).is_some()
+        let Some(entry) = flows.inflight.remove_if(packet_id, is_over) else { return false };
+        if let Some(stored) = entry.phase.stored() {
+            cx.memory.forget(stored);
+        }
+        true
     }
 
     /// Sends again what an earlier connection left unacknowledged, then what is queued, as far as the send window and the
@@ -122,11 +138,13 @@ impl Session {
                     } else {
                         // This connection takes smaller packets than the one before. It is as if the delivery were
                         // complete. [MQTT-3.1.2-25]
-                        inflight.give_up_resent();
+                        if let Some(stored) = inflight.give_up_resent().and_then(|entry| entry.phase.stored()) {
+                            cx.memory.forget(stored);
+                        }
                         cx.count_drop(DropReason::TooLarge, 1);
                     }
                 }
-                Phase::Pubcomp => {
+                Phase::Pubcomp(_) => {
                     let pubrel = Ack::new(AckKind::Pubrel, entry.packet_id, ReasonCode::Success);
                     out.push_ack(&pubrel, link.terms.version, cx.tally);
                 }
@@ -149,9 +167,12 @@ impl Session {
             let Some(message) = queue.pop() else { return };
             if message.publication.expires_at() <= cx.now {
                 cx.count_drop(DropReason::Expired, 1);
+                if let Some(stored) = message.stored {
+                    cx.memory.forget(stored);
+                }
                 continue;
             }
-            send_queued(message, link, inflight, cx, out);
+            send_queued(message, self.number, link, inflight, cx, out);
         }
     }
 
@@ -179,19 +200,29 @@ impl Session {
         };
         if qos > QoS::AtMostOnce {
             let inflight = &mut Flows::open(&mut self.flows, self.last_id).inflight;
-            begin(start, delivery.to_outgoing(), inflight, out);
+            let mut message = delivery.to_outgoing();
+            let packet_id = begin(start, inflight, out);
+            if let Some(number) = self.number {
+                message.stored = cx.memory.keep(number, &message, Some(packet_id));
+                hold_exactly_once(&message, out);
+            }
+            inflight.push_sent(packet_id, Phase::of(message));
         }
         cx.count_delivered(qos);
         Delivered::Sent
     }
 
     fn enqueue(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Delivered {
-        let pushed = Flows::open(&mut self.flows, self.last_id).queue.push(message, cx.config);
+        let queue = &mut Flows::open(&mut self.flows, self.last_id).queue;
+        let pushed = queue.push(message, cx);
         if let Some((reason, count)) = pushed.lost {
             cx.count_drop(reason, count);
             if !pushed.is_queued {
                 return Delivered::Dropped(reason);
             }
+        }
+        if let (Some(number), Some(message)) = (self.number, queue.newest_mut()) {
+            message.stored = cx.memory.keep(number, message, None);
         }
         Delivered::Queued
     }
@@ -207,11 +238,21 @@ impl Session {
         shared
     }
 
+    /// Nothing of the session is to be remembered any more; it ends.
+    pub fn forget(&self, memory: &mut dyn Memory) {
+        let Some(flows) = &self.flows else { return };
+        let inflight = flows.inflight.iter().filter_map(|entry| entry.phase.stored());
+        let queued = flows.queue.iter().filter_map(|message| message.stored);
+        for stored in inflight.chain(queued).chain(flows.inbound.stored()) {
+            memory.forget(stored);
+        }
+    }
+
     /// Removes queued messages whose expiry has passed and counts them. Called now and then, it also gives back memory that
     /// is not in use.
     pub fn remove_expired(&mut self, cx: &mut Cx<'_>) {
         let Some(flows) = self.flows.as_deref_mut() else { return };
-        let expired = flows.queue.remove_expired(cx.now);
+        let expired = flows.queue.remove_expired(cx.now, cx.memory);
         cx.count_drop(DropReason::Expired, expired);
         self.rest();
     }
@@ -219,29 +260,46 @@ impl Session {
 
 /// As `Session::send`, for a message of the queue, which is encoded for this client alone.
 fn send_queued(
-    message: Outgoing,
+    mut message: Outgoing,
+    number: Option<SessionNumber>,
     link: &mut Link,
     inflight: &mut Inflight,
     cx: &mut Cx<'_>,
     out: &mut Outbox,
 ) {
     let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
+        if let Some(stored) = message.stored {
+            cx.memory.forget(stored);
+        }
         return cx.count_drop(DropReason::TooLarge, 1);
     };
     let qos = message.qos;
     if qos > QoS::AtMostOnce {
-        begin(start, message, inflight, out);
+        let packet_id = begin(start, inflight, out);
+        if let (Some(stored), Some(number)) = (message.stored, number) {
+            message.stored = cx.memory.sent(number, &message, stored, packet_id);
+            hold_exactly_once(&message, out);
+        }
+        inflight.push_sent(packet_id, Phase::of(message));
+    } else if let Some(stored) = message.stored {
+        cx.memory.forget(stored);
     }
     cx.count_delivered(qos);
 }
 
-/// Gives the packet at `start` an identifier and keeps its message until the client has it.
-fn begin(start: usize, message: Outgoing, inflight: &mut Inflight, out: &mut Outbox) {
+/// Gives the packet at `start` an identifier.
+fn begin(start: usize, inflight: &mut Inflight, out: &mut Outbox) -> PacketId {
     let packet_id = inflight.free_id();
     set_packet_id(out.packet_mut(start), packet_id);
-    let exactly_once = message.qos == QoS::ExactlyOnce;
-    let phase = if exactly_once { Phase::Pubrec(message) } else { Phase::Puback(message) };
-    inflight.push_sent(packet_id, phase);
+    packet_id
+}
+
+/// A QoS 2 message leaves when its identifier is remembered: a broker that forgot it would send the message again under
+/// another one.
+fn hold_exactly_once(message: &Outgoing, out: &mut Outbox) {
+    if message.qos == QoS::ExactlyOnce && message.stored.is_some() {
+        out.hold();
+    }
 }
 
 /// The packet for a message the session keeps, with its full topic.

@@ -2,6 +2,7 @@
 
 use crate::codec::{Ack, Auth, Connack, Disconnect, Packet, ProtocolVersion, Suback, Unsuback};
 use crate::metrics::{Metric, Tally};
+use std::collections::VecDeque;
 
 /// The smallest buffer a non-empty outbox has, so that a few small packets cost one allocation.
 const FIRST_ALLOCATION_BYTES: usize = 256;
@@ -16,13 +17,30 @@ pub struct Outbox {
     sending_bytes: u32,
     high_watermark: u32,
     packet_bytes_max: u32,
+    /// What is in `bytes` may leave only when what it tells is stored.
+    is_held: bool,
+    held: Option<Box<Held>>,
+}
+
+/// Bytes that wait until something is stored, each piece with the position in the store that it waits for.
+#[derive(Debug, Default)]
+struct Held {
+    pieces: VecDeque<(u64, Vec<u8>)>,
+    bytes: usize,
 }
 
 impl Outbox {
     /// An empty outbox that is congested above this many bytes, of which 4 GiB is the most.
     pub fn new(high_watermark: usize) -> Outbox {
         let high_watermark = u32::try_from(high_watermark).unwrap_or(u32::MAX);
-        Outbox { bytes: Vec::new(), sending_bytes: 0, high_watermark, packet_bytes_max: u32::MAX }
+        Outbox {
+            bytes: Vec::new(),
+            sending_bytes: 0,
+            high_watermark,
+            packet_bytes_max: u32::MAX,
+            is_held: false,
+            held: None,
+        }
     }
 
     /// Sets the client's Maximum Packet Size: a larger answer loses its reason string and user properties, and if that
@@ -33,7 +51,8 @@ impl Outbox {
 
     /// Bytes not yet taken by the kernel.
     pub fn pending_bytes(&self) -> usize {
-        self.bytes.len() + self.sending_bytes as usize
+        let held = self.held.as_ref().map_or(0, |held| held.bytes);
+        self.bytes.len() + self.sending_bytes as usize + held
     }
 
     /// Whether application messages must wait.
@@ -48,7 +67,30 @@ impl Outbox {
 
     /// Whether nothing waits to be handed to the reactor.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.held.is_none()
+    }
+
+    /// What was appended since the last write may leave only when all that is recorded by now is stored.
+    pub fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Everything recorded up to now lies before `position`, and everything before `stored` is stored: what is held, and
+    /// what stands behind it, is set aside. Whether something waits for `position` now.
+    pub fn set_aside(&mut self, position: u64, stored: u64) -> bool {
+        let is_held = std::mem::take(&mut self.is_held) && position > stored;
+        if self.bytes.is_empty() || !(is_held || self.held.is_some()) {
+            return false;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        let held = self.held.get_or_insert_default();
+        held.bytes += bytes.len();
+        match held.pieces.back_mut() {
+            // It leaves with what is before it.
+            Some((_, before)) if !is_held => before.extend_from_slice(&bytes),
+            _ => held.pieces.push_back((position, bytes)),
+        }
+        is_held
     }
 
     /// What waits to be handed to the reactor.
@@ -61,11 +103,30 @@ impl Outbox {
         self.sending_bytes > 0
     }
 
-    /// Takes everything for one write; until [`Outbox::sent`] it counts as pending.
-    pub fn take(&mut self) -> Vec<u8> {
+    /// Takes what may leave now that everything before `stored` is stored, for one write; until [`Outbox::sent`] it counts
+    /// as pending. Empty if nothing may.
+    pub fn take(&mut self, stored: u64) -> Vec<u8> {
+        let bytes = if self.held.is_some() { self.take_held(stored) } else { std::mem::take(&mut self.bytes) };
         // A write of more counts as that much, which is congested all the same.
-        self.sending_bytes = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        std::mem::take(&mut self.bytes)
+        self.sending_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes
+    }
+
+    fn take_held(&mut self, stored: u64) -> Vec<u8> {
+        let Some(held) = &mut self.held else { return Vec::new() };
+        let mut taken = Vec::new();
+        while let Some((_, bytes)) = held.pieces.pop_front_if(|(position, _)| *position <= stored) {
+            held.bytes -= bytes.len();
+            if taken.is_empty() {
+                taken = bytes;
+            } else {
+                taken.extend_from_slice(&bytes);
+            }
+        }
+        if held.pieces.is_empty() {
+            self.held = None;
+        }
+        taken
     }
 
     /// The write is complete.

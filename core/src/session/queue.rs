@@ -1,8 +1,10 @@
 //! Messages that wait for a connection, a place in the send window, or room in the outbox.
 
+use super::Cx;
 use super::delivery::{DropReason, Outgoing, ShareTag};
+use super::durable::Memory;
 use crate::codec::QoS;
-use crate::config::{MqttConfig, QueueFullPolicy};
+use crate::config::QueueFullPolicy;
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
@@ -38,7 +40,8 @@ impl Queue {
     }
 
     /// Adds a message at the end, if the bounds and the policy allow.
-    pub fn push(&mut self, message: Outgoing, config: &MqttConfig) -> Pushed {
+    pub fn push(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Pushed {
+        let config = cx.config;
         if message.qos == QoS::AtMostOnce && !config.mqueue_store_qos0 {
             return Pushed { is_queued: false, lost: Some((DropReason::Qos0, 1)) };
         }
@@ -51,8 +54,12 @@ impl Queue {
         }
         let mut dropped = 0;
         while self.messages.len() >= len_max || self.bytes.saturating_add(weight) > bytes_max {
-            if config.mqueue_full_policy == QueueFullPolicy::DropNewest || self.pop().is_none() {
+            let is_newest_dropped = config.mqueue_full_policy == QueueFullPolicy::DropNewest;
+            let Some(oldest) = (!is_newest_dropped).then(|| self.pop()).flatten() else {
                 return Pushed { is_queued: false, lost: Some((DropReason::QueueFull, dropped + 1)) };
+            };
+            if let Some(stored) = oldest.stored {
+                cx.memory.forget(stored);
             }
             dropped += 1;
         }
@@ -60,6 +67,23 @@ impl Queue {
         self.qos0 += usize::from(message.qos == QoS::AtMostOnce);
         self.messages.push_back(message);
         Pushed { is_queued: true, lost: (dropped > 0).then_some((DropReason::QueueFull, dropped)) }
+    }
+
+    /// Adds a message of an earlier life, whatever the bounds.
+    pub fn push_restored(&mut self, message: Outgoing) {
+        self.bytes += message.weight_bytes();
+        self.qos0 += usize::from(message.qos == QoS::AtMostOnce);
+        self.messages.push_back(message);
+    }
+
+    /// The newest message.
+    pub fn newest_mut(&mut self) -> Option<&mut Outgoing> {
+        self.messages.back_mut()
+    }
+
+    /// All messages, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Outgoing> {
+        self.messages.iter()
     }
 
     /// The QoS of the oldest message.
@@ -94,7 +118,7 @@ impl Queue {
     }
 
     /// Removes messages that expired; returns how many.
-    pub fn remove_expired(&mut self, now: Timestamp) -> u64 {
+    pub fn remove_expired(&mut self, now: Timestamp, memory: &mut dyn Memory) -> u64 {
         let before = self.messages.len();
         let (mut bytes, mut qos0) = (0, 0);
         self.messages.retain(|message| {
@@ -102,6 +126,8 @@ impl Queue {
             if live {
                 bytes += message.weight_bytes();
                 qos0 += usize::from(message.qos == QoS::AtMostOnce);
+            } else if let Some(stored) = message.stored {
+                memory.forget(stored);
             }
             live
         });

@@ -72,6 +72,16 @@ impl Subscriptions {
         }
     }
 
+    /// Adds or replaces a subscription; whether it is new.
+    pub(super) fn set(&mut self, filter: &str, subscription: Subscription) -> bool {
+        if let Some(known) = self.find_mut(filter) {
+            *known = subscription;
+            return false;
+        }
+        self.insert(CompactString::from(filter), subscription);
+        true
+    }
+
     fn remove(&mut self, filter: &str) -> Option<Subscription> {
         match &mut self.0 {
             Place::Few(list) => {

@@ -229,7 +229,7 @@ fn expired_messages_leave_the_queue_when_asked() {
     rig.deliver_with("t", AtMostOnce, "a", |view| view.expires_at = soon);
     rig.deliver(AtLeastOnce, "b");
     rig.now = soon;
-    let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+    let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
     rig.session.remove_expired(&mut cx);
     assert_eq!((rig.session.queued(), rig.count(Metric::DeliveryDroppedExpired)), (1, 1));
 }
@@ -259,7 +259,7 @@ fn identifiers_go_on_where_they_were_when_a_quiet_session_gave_its_memory_back()
         rig.deliver(AtLeastOnce, "a");
         assert_eq!(rig.sent(), [format!("PUBLISH q1 #{packet_id} t=a")]);
         rig.ack(AckKind::Puback, packet_id);
-        let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+        let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
         rig.session.remove_expired(&mut cx);
         assert!(rig.session.flows.is_none(), "nothing is kept for what is over");
     }

@@ -178,7 +178,7 @@ fn every_violation_has_a_reason_that_disconnect_may_carry() {
 #[test]
 fn the_wills_message_expires_counted_from_its_publication() {
     let mut rig = Rig::connected(V5);
-    let cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+    let cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
     let will = Will { message_expiry_interval_s: Some(3), ..*will(0) };
     let view = Session::will_publication(&will, NOBODY, &cx);
     assert_eq!((view.topic, view.payload, view.qos), ("will", &b"gone"[..], AtLeastOnce));

@@ -65,7 +65,7 @@ fn nobody_subscribed_is_told_to_version_5_only() {
     {
         let mut rig = Rig::connected(version);
         for packet in [publish(AtLeastOnce, 1), publish(ExactlyOnce, 2)] {
-            let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+            let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
             rig.session.handle_publish(&packet, &mut cx, &mut rig.out).expect("accepted");
             rig.session.handle_routed(&packet, Routed::NoSubscribers, &mut cx, &mut rig.out);
         }
@@ -154,7 +154,7 @@ fn what_the_broker_does_not_offer_is_refused_with_its_reason() {
 fn a_publication_expires_by_its_own_interval_or_the_configured_one() {
     let mut rig =
         Rig::offline(MqttConfig { message_expiry_interval: Duration::from_s(7), ..MqttConfig::default() });
-    let cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally };
+    let cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
     let mut packet = publish(AtMostOnce, 0);
     assert_eq!(Session::publication(&packet, "t", NOBODY, &cx).expires_at, cx.now.after_s(7));
     packet.properties.message_expiry_interval_s = Some(9);
