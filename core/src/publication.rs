@@ -4,7 +4,7 @@
 //! pass (queued, in flight, retained, or wanted by another shard) is copied, once, into a shared [`Publication`];
 //! [`LazyPublication`] makes that copy on first demand.
 
-use crate::codec::QoS;
+use crate::codec::{ForwardProperty, ForwardPropertyIter, QoS};
 use crate::time::Timestamp;
 use smallvec::SmallVec;
 use std::cell::OnceCell;
@@ -46,6 +46,14 @@ pub struct PublicationRef<'a> {
 }
 
 impl PublicationRef<'_> {
+    /// The value of the first user property of this name.
+    pub fn user_property(&self, name: &str) -> Option<&str> {
+        ForwardPropertyIter::new(self.properties).find_map(|property| match property {
+            ForwardProperty::UserProperty(found, value) if found == name => Some(value),
+            _ => None,
+        })
+    }
+
     /// Bytes of topic, properties and payload together: what the message weighs in a queue.
     pub fn weight_bytes(&self) -> usize {
         self.topic.len() + self.properties.len() + self.payload.len()
@@ -103,6 +111,11 @@ impl Publication {
             expires_at: head.expires_at,
             origin: head.origin,
         }
+    }
+
+    /// Whether this is the very same message, not just an equal one.
+    pub fn is_same(&self, other: &Publication) -> bool {
+        std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr())
     }
 
     /// The topic name.

@@ -72,7 +72,6 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     let socket = prepare_host(&config)?;
     let requests =
         signals::receive().map_err(|source| StartError::System { what: "receive signals", source })?;
-    seed_hash()?;
     let plane = ringmq_shards::start(config.data_plane())?;
     let control = match socket {
         Some(socket) => Some(start_control(socket, &config, &plane, started)?),
@@ -98,17 +97,6 @@ fn prepare_host(config: &Config) -> Result<Option<ControlSocket>, StartError> {
     host::make_data_dir(&config.node.data_dir)?;
     host::require_listener_ports(config)?;
     Ok(ControlSocket::bind(&config.dashboard)?)
-}
-
-/// Gives the hash of topics and client ids a seed nobody can guess, before the first shard hashes anything.
-fn seed_hash() -> Result<(), StartError> {
-    let mut seed = [[0u8; 8]; 4];
-    for word in &mut seed {
-        rustix::rand::getrandom(&mut *word, rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| StartError::System { what: "draw random numbers", source: error.into() })?;
-    }
-    ringmq_core::hash::seed_process(seed.map(u64::from_ne_bytes));
-    Ok(())
 }
 
 fn start_control(

@@ -1,5 +1,6 @@
 //! The configuration of the data plane: `[node]`, `[mesh]` and `[listeners.tcp.<name>]`.
 
+use crate::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
 use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, RetainerConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -156,4 +157,10 @@ pub struct DataPlaneConfig {
     pub mqtt: MqttConfig,
     /// `[retainer]`
     pub retainer: RetainerConfig,
+    /// `[sessions]`
+    pub sessions: SessionsConfig,
+    /// `[durability]`
+    pub durability: DurabilityConfig,
+    /// `[persistence]`
+    pub persistence: PersistenceConfig,
 }

@@ -5,6 +5,8 @@
 mod affinity;
 mod clock;
 pub mod config;
+pub mod durability;
+mod log_port;
 pub mod mesh;
 pub mod metrics;
 mod plane;
@@ -12,8 +14,10 @@ mod probe;
 mod quota;
 mod reactor;
 mod shard;
+mod store;
 mod trim;
 
 pub use plane::{DataPlane, ListenerAddress, StartError, start};
 pub use probe::probe_io_uring;
+pub use store::StoreError;
 pub use trim::IdleTrim;

@@ -10,7 +10,8 @@ use crate::quota::Quota;
 use crate::reactor::{
     BoundListener, Passage, PrivateTable, ShardSeed, ShardThread, bind, close_copies, probe_uring, spawn,
 };
-use crate::shard::{ConnectionLimits, Control, Shard, ShardParts};
+use crate::shard::{ConnectionLimits, Control, Shard, ShardParts, WallClock};
+use crate::store::{Kept, Logs, StoreError};
 use crossbeam_channel::{Sender, bounded};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -62,6 +63,24 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// What outlives the process cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread of the logs could not be started.
+    #[error(
+        "the logs cannot be written: {reason}; see node.data_dir and its file system, or set sessions.durable = false"
+    )]
+    Logs {
+        /// Why.
+        reason: String,
+    },
+    /// The system refused random numbers.
+    #[error("no random numbers can be drawn: {source}")]
+    Random {
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The lanes between shards could not be made.
     #[error(
         "the lanes between {shards} shards could not be made: {source}; raise RLIMIT_NOFILE or set fewer node.shards"
@@ -97,6 +116,7 @@ pub struct DataPlane {
     addresses: Vec<ListenerAddress>,
     metrics: MetricsReader,
     shards: Vec<RunningShard>,
+    logs: Option<Logs>,
 }
 
 #[derive(Debug)]
@@ -126,11 +146,14 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
         addresses,
         metrics: MetricsReader::new(Arc::clone(&cells)),
         shards: Vec::with_capacity(shards),
+        logs: None,
     };
     let signal = if backend == NetBackend::Glommio { Signal::Socket } else { Signal::Event };
     let meshes = build_mesh(shards, config.mesh.lane_capacity, signal)
         .map_err(|source| StartError::Mesh { shards, source })?;
-    let (config, limits, clock): (_, Arc<[ConnectionLimits]>, _) = (Arc::new(config), limits, Clock::start());
+    let clock = Clock::start();
+    let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
+    let (config, limits): (_, Arc<[ConnectionLimits]>) = (Arc::new(config), limits);
     let retained_max = config.retainer.backend.max_retained_messages;
     let retained = Arc::new(Quota::new(if retained_max == 0 { usize::MAX } else { retained_max }));
     let mut tables = if config.node.private_fd_tables {
@@ -138,9 +161,13 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
     } else {
         Tables::shared()
     };
-    for (index, mesh) in meshes.into_iter().enumerate() {
+    let mut controls = Vec::with_capacity(shards);
+    let mut built = Vec::with_capacity(shards);
+    let (journals, mut remembered) = kept.split();
+    for (index, (mesh, journal)) in meshes.into_iter().zip(journals).enumerate() {
         let (control, requests) = bounded(CONTROL_REQUESTS_MAX);
-        let shard = Shard::new(ShardParts {
+        controls.push(control);
+        built.push(Shard::new(ShardParts {
             config: Arc::clone(&config),
             mesh,
             shards,
@@ -148,9 +175,14 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
             limits: Arc::clone(&limits),
             retained: Arc::clone(&retained),
             control: requests,
+            journal,
             seed: ringmq_core::hash::hash_bytes(&index.to_le_bytes()),
             now: clock.now(),
-        });
+        }));
+    }
+    remembered.restore(&mut built, clock.now());
+    plane.logs = remembered.start(&mut built)?;
+    for ((index, shard), control) in built.into_iter().enumerate().zip(controls) {
         let bell = shard.bell();
         let sockets: Vec<OwnedFd> =
             listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
@@ -248,6 +280,9 @@ impl DataPlane {
         }
         for shard in self.shards {
             shard.thread.join();
+        }
+        if let Some(logs) = self.logs {
+            logs.close();
         }
     }
 }

@@ -30,6 +30,13 @@ impl Quota {
         false
     }
 
+    /// Takes one, beyond the bound if need be.
+    pub fn enter(&self) {
+        if self.is_bounded() {
+            self.used.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Gives `n` back.
     pub fn leave(&self, n: usize) {
         if self.is_bounded() {

@@ -44,7 +44,7 @@ fn answer(name: &str, batch: u32, push: impl Fn(&mut Outbox, &mut Tally) + Copy 
 
 /// Takes what waits, as a write does that ends at once.
 pub fn write(out: &mut Outbox) {
-    let bytes = out.take();
+    let bytes = out.take(0);
     assert!(!black_box(&bytes).is_empty());
     out.sent();
 }

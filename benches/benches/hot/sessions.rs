@@ -60,7 +60,12 @@ struct Desk {
 
 macro_rules! cx {
     ($desk:expr) => {
-        Cx { now: Timestamp::from_ms(1_000_000), config: &$desk.config, tally: &mut $desk.tally, memory: &mut ringmq_core::session::Forgetful }
+        Cx {
+            now: Timestamp::from_ms(1_000_000),
+            config: &$desk.config,
+            tally: &mut $desk.tally,
+            memory: &mut ringmq_core::session::Forgetful,
+        }
     };
 }
 
@@ -120,7 +125,7 @@ impl Desk {
         assert_eq!(inbound, Ok(Inbound::Route { aliased: None }));
         let origin = Origin { shard: 0, session: 7 };
         black_box(Session::publication(publish, publish.topic, origin, &cx!(self)));
-        self.session.handle_routed(publish, Routed::Matched, &mut cx!(self), &mut self.out);
+        self.session.handle_routed(publish.acknowledgement(), Routed::Matched, &mut cx!(self), &mut self.out);
         if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id) {
             let pubrel = black_box(Ack::new(AckKind::Pubrel, packet_id, ReasonCode::Success));
             self.session.handle_pubrel(&pubrel, &mut cx!(self), &mut self.out);

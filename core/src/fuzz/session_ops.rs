@@ -12,7 +12,9 @@ use crate::config::{ByteSize, Duration, Limit, MqttConfig, QueueFullPolicy};
 use crate::metrics::{Metric, Tally};
 use crate::publication::{LazyPublication, Origin, PublicationRef};
 use crate::reason::ReasonCode;
-use crate::session::{CloseCause, Cx, Delivery, Forgetful, Inbound, Outbox, Routed, Session, TemplateCache, Terms};
+use crate::session::{
+    CloseCause, Cx, Delivery, Forgetful, Inbound, Outbox, Routed, Session, TemplateCache, Terms,
+};
 use crate::time::Timestamp;
 use client::{Client, Sending};
 use observer::{Limits, Observer};
@@ -414,7 +416,7 @@ impl World {
                 *routed += 1;
                 assert!(qos == QoS::AtLeastOnce || *routed == 1, "{serial} routed {routed} times");
                 let outcome = if serial.is_multiple_of(2) { Routed::Matched } else { Routed::NoSubscribers };
-                session.handle_routed(&publish, outcome, cx!(self), &mut line.out);
+                session.handle_routed(publish.acknowledgement(), outcome, cx!(self), &mut line.out);
             }
             Inbound::Settled => assert!(qos == QoS::ExactlyOnce && *routed == 1, "{serial} is not routed"),
         }

@@ -1,7 +1,7 @@
 //! Client to broker: publishing, and the receiver's half of QoS 2.
 
-use super::violation::Violation;
 use super::durable::{Memory, Stored};
+use super::violation::Violation;
 use super::{Cx, Flows, Outbox, Session};
 use crate::codec::{Ack, AckKind, PacketId, ProtocolVersion, Publish, QoS};
 use crate::config::Duration;
@@ -110,6 +110,8 @@ pub enum Routed {
     Matched,
     /// Nobody did.
     NoSubscribers,
+    /// Somebody who must remember it cannot.
+    Refused,
 }
 
 impl Session {
@@ -212,19 +214,29 @@ impl Session {
     /// Acknowledges a routed PUBLISH. [MQTT-4.3.2-4, MQTT-4.3.3-8]
     pub fn handle_routed(
         &mut self,
-        publish: &Publish<'_>,
+        acknowledgement: Option<(AckKind, PacketId)>,
         routed: Routed,
         cx: &mut Cx<'_>,
         out: &mut Outbox,
     ) {
-        let (Some(packet_id), Some(link)) = (publish.packet_id, self.link.as_ref()) else { return };
-        let kind = if publish.qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
+        let (Some((kind, packet_id)), Some(link)) = (acknowledgement, self.link.as_ref()) else { return };
         let v5 = link.terms.version == ProtocolVersion::V5;
         let reason = match routed {
             Routed::NoSubscribers if v5 => ReasonCode::NoMatchingSubscribers,
+            // Other clients cannot be told, and get no answer: their connection is closed.
+            Routed::Refused if v5 => ReasonCode::QuotaExceeded,
+            Routed::Refused => return,
             _ => ReasonCode::Success,
         };
         out.push_ack(&Ack::new(kind, packet_id, reason), link.terms.version, cx.tally);
+    }
+
+    /// A QoS 2 message was refused: its identifier stands for nothing. [MQTT-4.3.3-9]
+    pub fn abandon_begun(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) {
+        let begun = self.flows.as_mut().and_then(|flows| flows.inbound.release(packet_id));
+        if let Some(stored) = begun.and_then(|begun| begun.stored) {
+            cx.memory.forget(stored);
+        }
     }
 
     /// Handles PUBREL: the identifier is free again. [MQTT-4.3.3-11]

@@ -138,7 +138,8 @@ impl Session {
                     } else {
                         // This connection takes smaller packets than the one before. It is as if the delivery were
                         // complete. [MQTT-3.1.2-25]
-                        if let Some(stored) = inflight.give_up_resent().and_then(|entry| entry.phase.stored()) {
+                        if let Some(stored) = inflight.give_up_resent().and_then(|entry| entry.phase.stored())
+                        {
                             cx.memory.forget(stored);
                         }
                         cx.count_drop(DropReason::TooLarge, 1);

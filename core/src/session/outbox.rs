@@ -75,6 +75,11 @@ impl Outbox {
         self.is_held = true;
     }
 
+    /// Whether something waits to be stored before it may leave.
+    pub fn is_held(&self) -> bool {
+        self.is_held || self.held.is_some()
+    }
+
     /// Everything recorded up to now lies before `position`, and everything before `stored` is stored: what is held, and
     /// what stands behind it, is set aside. Whether something waits for `position` now.
     pub fn set_aside(&mut self, position: u64, stored: u64) -> bool {
@@ -106,7 +111,8 @@ impl Outbox {
     /// Takes what may leave now that everything before `stored` is stored, for one write; until [`Outbox::sent`] it counts
     /// as pending. Empty if nothing may.
     pub fn take(&mut self, stored: u64) -> Vec<u8> {
-        let bytes = if self.held.is_some() { self.take_held(stored) } else { std::mem::take(&mut self.bytes) };
+        let bytes =
+            if self.held.is_some() { self.take_held(stored) } else { std::mem::take(&mut self.bytes) };
         // A write of more counts as that much, which is congested all the same.
         self.sending_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         bytes

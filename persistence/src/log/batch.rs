@@ -2,7 +2,7 @@
 //! when something is written.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::format::frame::{self, Salt};
 use crate::format::header::SegmentHeader;
@@ -79,7 +79,7 @@ pub struct Flight {
     /// Where its records end.
     pub records_end: u64,
     /// What is written.
-    pub bytes: Rc<Vec<u8>>,
+    pub bytes: Arc<Vec<u8>>,
 }
 
 /// Where the next batch begins.
@@ -172,7 +172,7 @@ impl Queue {
         batch.finish(synced_through);
         self.pending_bytes += batch.bytes.len() - bytes;
         let Batch { number, segment, offset, bytes, .. } = batch;
-        Some(self.in_flight.insert(Flight { number, segment, offset, records_end, bytes: Rc::new(bytes) }))
+        Some(self.in_flight.insert(Flight { number, segment, offset, records_end, bytes: Arc::new(bytes) }))
     }
 
     /// Notes that the write in flight is complete.

@@ -37,6 +37,13 @@ pub struct Id(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub(crate) u64);
 
+impl Position {
+    /// As a number that can be kept elsewhere and compared.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
 /// What a sealed pass waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -263,6 +270,11 @@ impl Machine {
     /// The ids of all live records, ascending.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         self.index.iter().map(|(id, _)| Id(id))
+    }
+
+    /// Bytes that wait to be written or are being written.
+    pub fn pending_bytes(&self) -> usize {
+        self.queue.pending_bytes
     }
 
     /// Figures for the operator.

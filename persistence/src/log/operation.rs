@@ -1,6 +1,6 @@
 //! What the log asks of a storage, and which answer belongs to which question. Nothing here performs an operation.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::format::SegmentNumber;
@@ -26,7 +26,7 @@ pub enum Operation {
         /// Where; a block's begin.
         offset: u64,
         /// What; whole blocks.
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     },
     /// Have every write to the segment that was answered before now survive a loss of power.
     Sync {

@@ -73,13 +73,24 @@ fn every_kind_comes_back_as_it_was() {
 
 #[test]
 fn records_that_borrow_are_read_as_they_were() {
-    let queued =
-        Queued { session: 1, body: 2, packet_id: Some(3), replaces: 4, share: 5, qos: 1, retain: true, identifiers: &[6, 7] };
+    let queued = Queued {
+        session: 1,
+        body: 2,
+        packet_id: Some(3),
+        replaces: 4,
+        share: 5,
+        qos: 1,
+        retain: true,
+        identifiers: &[6, 7],
+    };
     let (kind, bytes) = encode(&queued).unwrap();
     let read = access::<Queued<'_>>(kind, &bytes).unwrap();
     assert_eq!((read.session.to_native(), read.body.to_native(), read.replaces.to_native()), (1, 2, 4));
     assert_eq!((read.packet_id.as_ref().map(|id| id.to_native()), read.share.to_native()), (Some(3), 5));
-    assert_eq!((read.qos, read.retain, read.identifiers.len(), read.identifiers[1].to_native()), (1, true, 2, 7));
+    assert_eq!(
+        (read.qos, read.retain, read.identifiers.len(), read.identifiers[1].to_native()),
+        (1, true, 2, 7)
+    );
     let (kind, bytes) = encode(&Retained { body: body() }).unwrap();
     let read = access::<Retained<'_>>(kind, &bytes).unwrap();
     assert_eq!((&*read.body.topic, &read.body.payload[..]), ("plant/7/temperature", &[1, 2, 3][..]));

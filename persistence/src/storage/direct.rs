@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::io::{BufferedFile, Directory, DmaFile, OpenOptions};
@@ -220,7 +221,7 @@ impl Storage for Direct {
         &self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     ) -> Result<(), StorageError> {
         let write = async {
             match &*self.file(segment, false).await? {

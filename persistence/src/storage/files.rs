@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ impl Storage for Files {
         &self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     ) -> Result<(), StorageError> {
         self.file(segment)
             .and_then(|file| file.write_all_at(&bytes, offset))

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Listed, Storage};
@@ -30,7 +31,7 @@ struct Unsynced {
     /// The number of the operation.
     number: u64,
     offset: usize,
-    bytes: Rc<Vec<u8>>,
+    bytes: Arc<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -191,7 +192,7 @@ impl Memory {
         let state = &mut *self.state.borrow_mut();
         state.operations += 1;
         if let Some(&inode) = state.names.get(&segment.file_name()) {
-            let bytes = Rc::new(bytes.to_vec());
+            let bytes = Arc::new(bytes.to_vec());
             Inode::apply(&mut state.inodes[inode].current, offset as usize, &bytes);
             let unsynced = Unsynced { number: state.operations, offset: offset as usize, bytes };
             state.inodes[inode].unsynced.push(unsynced);
@@ -318,7 +319,7 @@ impl Storage for Memory {
         &self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     ) -> Result<(), StorageError> {
         self.stall().await;
         self.change("write", Some(segment), |state| {

@@ -6,7 +6,7 @@ pub mod files;
 pub mod memory;
 
 use std::future::Future;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::StorageError;
@@ -35,7 +35,7 @@ pub trait Storage: 'static {
         &self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     ) -> impl Future<Output = Result<(), StorageError>>;
 
     /// Makes the segment's writes survive a loss of power.

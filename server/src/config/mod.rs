@@ -20,6 +20,7 @@ use known::{KeyKind, KnownKeys, check_names};
 use ringmq_control::DashboardConfig;
 use ringmq_core::config::{MqttConfig, RetainerConfig};
 use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig};
+use ringmq_shards::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
 use rule::rule_of;
 use serde::{Deserialize, Serialize};
 use setting::{KeyPath, Origins, Setting};
@@ -43,6 +44,12 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Retained messages.
     pub retainer: RetainerConfig,
+    /// Whether sessions outlive the process.
+    pub sessions: SessionsConfig,
+    /// When publications are acknowledged.
+    pub durability: DurabilityConfig,
+    /// The store.
+    pub persistence: PersistenceConfig,
     /// The management plane.
     pub dashboard: DashboardConfig,
     /// Log lines.
@@ -66,6 +73,9 @@ impl Config {
             listeners: self.listeners.clone(),
             mqtt: self.mqtt.clone(),
             retainer: self.retainer.clone(),
+            sessions: self.sessions.clone(),
+            durability: self.durability.clone(),
+            persistence: self.persistence.clone(),
         }
     }
 

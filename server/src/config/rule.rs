@@ -7,6 +7,7 @@ use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
 use ringmq_core::config::{ByteSize, Duration, Limit};
 use ringmq_core::limits::SHARDS_MAX;
+use ringmq_core::topic::TopicFilter;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use toml::Value;
@@ -38,6 +39,8 @@ pub enum Rule {
     Path,
     /// Any text an MQTT string can hold.
     Text,
+    /// Levels of durability for topic filters.
+    LevelRules,
 }
 
 const KB: u64 = 1 << 10;
@@ -48,6 +51,9 @@ const STRATEGIES: &[&str] =
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest"];
+const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
+/// Rules of durability, each of which every publication above QoS 0 is compared with.
+const LEVEL_RULES_MAX: usize = 64;
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;
 
@@ -115,6 +121,14 @@ pub const RULES: &[(&str, Rule)] = &[
     ("retainer.max_payload_size", bytes(0, 256 * MB)),
     ("retainer.stop_publish_clear_msg", Rule::Flag),
     ("retainer.backend.max_retained_messages", Rule::Count(0, i64::MAX as u64)),
+    ("sessions.durable", Rule::Flag),
+    ("durability.level", Rule::Choice(DURABILITY_LEVELS)),
+    ("durability.commit_delay", Rule::Time(Duration::from_ms(0), Duration::from_s(1))),
+    ("durability.rules", Rule::LevelRules),
+    ("persistence.segment_bytes", bytes(MB, 4 * GB)),
+    ("persistence.max_bytes", bytes(0, u64::MAX)),
+    ("persistence.compaction_rate", bytes(0, u64::MAX)),
+    ("persistence.strict", Rule::Flag),
     ("dashboard.listeners.http.enable", Rule::Flag),
     ("dashboard.listeners.http.bind", Rule::Address),
     ("log.level", Rule::Choice(LEVELS)),
@@ -170,8 +184,21 @@ impl Rule {
             Rule::Text => text(setting)
                 .filter(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
                 .map(Value::String),
+            Rule::LevelRules => value
+                .as_array()
+                .filter(|rules| rules.len() <= LEVEL_RULES_MAX && rules.iter().all(is_level_rule))
+                .map(|rules| Value::Array(rules.clone())),
         }
     }
+}
+
+/// A table of a topic filter and a level, and nothing else.
+fn is_level_rule(rule: &Value) -> bool {
+    let text = |key| rule.get(key).and_then(Value::as_str);
+    let is_filter = |text: &str| TopicFilter::parse(text).is_ok_and(|parsed| parsed.share.is_none());
+    rule.as_table().is_some_and(|table| table.len() == 2)
+        && text("filter").is_some_and(is_filter)
+        && text("level").is_some_and(|level| DURABILITY_LEVELS.contains(&level))
 }
 
 fn count(value: &Value, min: u64, max: u64) -> Option<i64> {
@@ -239,6 +266,10 @@ impl fmt::Display for Rule {
             }
             Rule::Path => f.write_str("a path of the file system"),
             Rule::Text => write!(f, "a text of at most {TEXT_BYTES_MAX} bytes"),
+            Rule::LevelRules => write!(
+                f,
+                "at most {LEVEL_RULES_MAX} of {{ filter = \"a topic filter, not shared\", level = \"memory, wal or fsync\" }}"
+            ),
         }
     }
 }

@@ -6,11 +6,17 @@
 use super::HostError;
 use super::finding::Finding;
 use crate::config::Config;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// How often, and how long after each other, an address in use is tried again.
+const IN_USE_RETRIES: u32 = 40;
+const IN_USE_PAUSE: Duration = Duration::from_millis(25);
 
 /// Judges every address, one finding each.
 pub fn listener_ports(config: &Config) -> Vec<Finding> {
-    let judge = |(key, address): (String, std::net::SocketAddr)| match TcpListener::bind(address) {
+    let judge = |(key, address): (String, SocketAddr)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("port", format!("{key} {address} is free")),
         Err(source) => Finding::fail("port", HostError::Port { key, address, source }.to_string()),
     };
@@ -24,11 +30,22 @@ pub fn listener_ports(config: &Config) -> Vec<Finding> {
 pub fn require_listener_ports(config: &Config) -> Result<(), HostError> {
     for (name, listener) in config.listeners.tcp.iter().filter(|(_, listener)| listener.enable) {
         let address = listener.bind;
-        TcpListener::bind(address).map_err(|source| HostError::Port {
+        bind_when_free(address).map_err(|source| HostError::Port {
             key: format!("listeners.tcp.{name}.bind"),
             address,
             source,
         })?;
     }
     Ok(())
+}
+
+/// Binds, trying again for a while: the kernel closes what a killed broker's rings held a moment after its process is gone.
+fn bind_when_free(address: SocketAddr) -> io::Result<TcpListener> {
+    for _ in 0..IN_USE_RETRIES {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(IN_USE_PAUSE),
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address)
 }

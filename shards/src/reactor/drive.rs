@@ -17,6 +17,7 @@ pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passag
     let mut border = Border { passage, waiting: VecDeque::new() };
     while !shard.is_finished() {
         shard.begin_pass(clock.now());
+        shard.handle_log();
         for _ in 0..EVENTS_PER_PASS {
             let Some(event) = net.poll_event() else { break };
             shard.handle_event(event);
@@ -31,6 +32,7 @@ pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passag
         shard.handle_streams();
         carry_out(&mut shard, &mut net, &mut border);
         border.post_waiting(&mut shard);
+        shard.commit();
         shard.flush_lanes();
         flush(&mut shard, &mut net, &mut border);
         shard.end_pass();

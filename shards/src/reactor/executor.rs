@@ -115,7 +115,7 @@ fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
     }
 }
 
-fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
+pub(super) fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
     LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_ENTRIES)

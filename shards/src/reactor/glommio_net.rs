@@ -53,11 +53,15 @@ struct Sending {
     sent: usize,
 }
 
+/// A stream of glommio's on this socket, of whatever family it is.
+pub(super) fn stream_of(socket: OwnedFd) -> TcpStream {
+    // SAFETY: the descriptor is owned by nobody else; the stream closes it.
+    unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) }
+}
+
 impl Link {
     fn new(socket: OwnedFd) -> Link {
-        // SAFETY: the descriptor is owned by nobody else; the stream closes it.
-        let stream = unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) };
-        Link { stream, sending: None, paused: false }
+        Link { stream: stream_of(socket), sending: None, paused: false }
     }
 
     fn receive(&mut self, waker: &Waker, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

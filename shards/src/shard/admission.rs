@@ -142,6 +142,9 @@ impl Shard {
     /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
     fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool) {
         let terms = Terms::negotiate(&connect, &self.config.mqtt);
+        if terms.session_expiry_interval_s > 0 && self.journal.is_refusing() {
+            return self.refuse(token, connect.version, ReasonCode::QuotaExceeded);
+        }
         let present = self.claim_session(&connect);
         let key = present.unwrap_or_else(|| {
             self.tally.bump(Metric::SessionCreated);
@@ -167,6 +170,15 @@ impl Shard {
         slot.connection = Some(token);
         slot.attachment = slot.attachment.wrapping_add(1);
         slot.session.attach(terms, connect.will.take());
+        self.remember_session(key, None, None);
+        let (Some(slot), Some(connection)) =
+            (self.sessions.get_mut(key), self.connections.get_mut(token as usize))
+        else {
+            return;
+        };
+        if slot.session.number().is_some() {
+            connection.outbox.hold();
+        }
         slot.session.pump(&mut cx!(self), &mut connection.outbox);
         self.live_connections += 1;
         self.outlets.push(Command::Settle(token));

@@ -1,6 +1,7 @@
 //! What shards say to each other.
 
 use super::Shard;
+use super::journal::{Outcome, Receipt};
 use super::retained::{RetainedPage, RetainedQuery};
 use crate::reactor::Parcel;
 use ringmq_core::codec::Connect;
@@ -23,6 +24,8 @@ pub enum LaneMessage {
         retain: bool,
         /// Shared subscriptions whose member the receiving shard is to pick.
         groups: Option<Box<[GroupPick]>>,
+        /// The sender waits until the receiving shard has stored what it must.
+        receipt: Option<Receipt>,
     },
     /// A publication that only one shared subscription wants: as [`LaneMessage::Publish`], without the list.
     Share {
@@ -30,6 +33,15 @@ pub enum LaneMessage {
         publication: Publication,
         /// The group whose member the receiving shard is to pick.
         pick: GroupPick,
+        /// As with [`LaneMessage::Publish`].
+        receipt: Option<Receipt>,
+    },
+    /// What the receiving shard waits for is stored, or cannot be.
+    Stored {
+        /// Its receipts.
+        tokens: Box<[u32]>,
+        /// Which of both.
+        outcome: Outcome,
     },
     /// A shard's interest changed. Changes of a shard are numbered by its epoch.
     Interest {
@@ -69,6 +81,8 @@ pub enum InterestChange {
         /// Those of them that are connected.
         online: u32,
     },
+    /// The sending shard has subscriptions of sessions that outlive the process.
+    Durable,
 }
 
 /// Which member of a shared subscription gets a message.
@@ -106,12 +120,14 @@ pub struct Handover {
 impl Shard {
     pub(super) fn handle_lane_message(&mut self, from: ShardId, message: LaneMessage) {
         match message {
-            LaneMessage::Publish { publication, deliver, retain, groups } => {
-                self.handle_forwarded(&publication, deliver, retain, groups.as_deref().unwrap_or_default());
+            LaneMessage::Publish { publication, deliver, retain, groups, receipt } => {
+                let groups = groups.as_deref().unwrap_or_default();
+                self.handle_forwarded(&publication, deliver, retain, groups, receipt);
             }
-            LaneMessage::Share { publication, pick } => {
-                self.handle_forwarded(&publication, false, false, std::slice::from_ref(&pick));
+            LaneMessage::Share { publication, pick, receipt } => {
+                self.handle_forwarded(&publication, false, false, std::slice::from_ref(&pick), receipt);
             }
+            LaneMessage::Stored { tokens, outcome } => self.handle_stored(&tokens, outcome),
             LaneMessage::Interest { epoch, changes } => self.apply_interest(from, epoch, &changes),
             LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),
             LaneMessage::Handover(handover) => self.handle_handover(*handover),

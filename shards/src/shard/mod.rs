@@ -5,6 +5,7 @@
 
 mod admission;
 mod connection;
+mod journal;
 mod lanes;
 mod outlets;
 mod packets;
@@ -17,21 +18,24 @@ mod subscribe;
 mod timers;
 
 pub use connection::ConnectionLimits;
+pub use journal::{Journal, Remembered, WallClock};
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::Command;
 
 use crate::config::DataPlaneConfig;
+use crate::log_port::LogPort;
 use crate::mesh::{Bell, Mesh};
 use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
+use journal::Receipts;
 use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
 use publish::Matches;
 use retained::Retained;
 use ringmq_core::metrics::Tally;
-use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId};
+use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::TemplateCache;
 use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
@@ -67,6 +71,8 @@ pub struct ShardParts {
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
     pub control: Receiver<Control>,
+    /// What the shard remembers beyond the process.
+    pub journal: Journal,
     /// Seed of this shard's random numbers.
     pub seed: u64,
     /// The time.
@@ -103,6 +109,12 @@ pub struct Shard {
     subscriptions_shared: usize,
     live_connections: usize,
     ending: Ending,
+    journal: Journal,
+    receipts: Receipts,
+    /// The thread that does the log's operations.
+    log_port: Option<LogPort>,
+    /// Shards with subscriptions of sessions that outlive the process; this one among them once it has told the others.
+    durable_shards: ShardSet,
 }
 
 /// How far the shard is on its way to the end.
@@ -117,7 +129,12 @@ enum Ending {
 /// Borrows what session handlers need from a shard, field by field, so that its sessions and connections stay free.
 macro_rules! cx {
     ($shard:expr) => {
-        ringmq_core::session::Cx { now: $shard.now, config: &$shard.config.mqtt, tally: &mut $shard.tally }
+        ringmq_core::session::Cx {
+            now: $shard.now,
+            config: &$shard.config.mqtt,
+            tally: &mut $shard.tally,
+            memory: &mut $shard.journal,
+        }
     };
 }
 pub(crate) use cx;
@@ -128,7 +145,7 @@ const LANE_MESSAGES_PER_PASS: usize = 1024;
 impl Shard {
     /// A shard with nothing in it.
     pub fn new(parts: ShardParts) -> Shard {
-        let ShardParts { config, mesh, shards, cells, limits, retained, control, seed, now } = parts;
+        let ShardParts { config, mesh, shards, cells, limits, retained, control, journal, seed, now } = parts;
         let id = mesh.shard();
         Shard {
             id,
@@ -158,6 +175,10 @@ impl Shard {
             subscriptions_shared: 0,
             live_connections: 0,
             ending: Ending::Serving,
+            journal,
+            receipts: Receipts::default(),
+            log_port: None,
+            durable_shards: ShardSet::EMPTY,
             config,
         }
     }
@@ -180,9 +201,15 @@ impl Shard {
         self.mesh.bell()
     }
 
+    /// From now on this thread does the operations of the shard's log.
+    pub fn connect_log(&mut self, port: LogPort) {
+        self.log_port = Some(port);
+    }
+
     /// A pass begins at this moment.
     pub fn begin_pass(&mut self, now: Timestamp) {
         self.now = now;
+        self.journal.begin_pass(now);
     }
 
     /// Handles what the network did.
@@ -244,8 +271,10 @@ impl Shard {
     /// The pass is over: held clients go on if there is room, counts are published.
     pub fn end_pass(&mut self) {
         self.post_news();
-        self.mesh.flush();
         self.resume_held();
+        self.commit();
+        self.post_log_operations();
+        self.mesh.flush();
         self.cells.publish(&mut self.tally);
         for (gauge, value) in [
             (Gauge::Sessions, self.sessions.len()),
@@ -271,7 +300,8 @@ impl Shard {
         if !self.mesh.park() {
             return false;
         }
-        if self.control.is_empty() {
+        let has_answers = self.log_port.as_ref().is_some_and(LogPort::has_answers);
+        if self.control.is_empty() && !has_answers {
             self.outlets.release_memory();
             self.due.shrink_to(SCRATCH_KEPT);
             self.matches.release_memory();
@@ -302,6 +332,7 @@ impl Shard {
 
     /// Publishes the last counts.
     pub fn end(&mut self) {
+        self.close_log();
         self.cells.publish(&mut self.tally);
         tracing::debug!(shard = self.id.0, "shard ended");
     }

@@ -207,8 +207,12 @@ impl Shard {
             reason_string: None,
             user_properties: Vec::new(),
         };
+        let is_durable = self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some());
         if let Some(connection) = self.connections.get_mut(token as usize) {
             connection.outbox.push_unsuback(&unsuback, version, &mut self.tally);
+            if is_durable {
+                connection.outbox.hold();
+            }
             self.mark_dirty(token);
         }
     }
@@ -229,7 +233,7 @@ impl Shard {
     /// Whether a client's packet must wait: a PUBLISH while a lane is congested, and any packet of a client that does not
     /// read its answers. It is not received from until there is room.
     fn hold(&mut self, token: Token, is_publish: bool) -> bool {
-        let congested = is_publish && self.mesh.is_congested(self.config.mesh.lane_backlog_max);
+        let congested = is_publish && self.is_congested();
         let Some(connection) = self.connections.get_mut(token as usize) else { return true };
         if !congested && !connection.outbox.is_flooded() {
             return false;
@@ -243,9 +247,14 @@ impl Shard {
         true
     }
 
+    /// Whether more from publishers would only wait: in a lane, or for the log.
+    fn is_congested(&self) -> bool {
+        self.mesh.is_congested(self.config.mesh.lane_backlog_max) || self.journal.is_behind()
+    }
+
     /// Lets held clients go on where they stopped, as far as the lanes and their own outboxes have room again.
     pub(super) fn resume_held(&mut self) {
-        if self.outlets.paused.is_empty() || self.mesh.is_congested(self.config.mesh.lane_backlog_max) {
+        if self.outlets.paused.is_empty() || self.is_congested() {
             return;
         }
         for token in std::mem::take(&mut self.outlets.paused) {

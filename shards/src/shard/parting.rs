@@ -93,6 +93,7 @@ impl Shard {
         self.live_connections -= 1;
         self.tally.bump(Metric::ClientDisconnected);
         let parting = slot.session.handle_closed(cause);
+        let will_s = if let WillTiming::After(delay_s) = parting.will { Some(delay_s) } else { None };
         match parting.will {
             WillTiming::None => {}
             WillTiming::Now => self.publish_will(key),
@@ -107,7 +108,10 @@ impl Shard {
                 self.tally.bump(Metric::SessionTerminated);
                 self.end_session(key);
             }
-            Some(keep_s) => self.keep_session(key, keep_s),
+            Some(keep_s) => {
+                self.remember_session(key, Some(keep_s), will_s);
+                self.keep_session(key, keep_s);
+            }
         }
     }
 
@@ -145,6 +149,7 @@ impl Shard {
             self.leave(key, filter);
         }
         self.redispatch_shared(key, &shares, true);
+        self.forget_session(key);
         let Some(slot) = self.sessions.remove(key) else { return };
         let lost = slot.session.undelivered();
         self.tally.add(Metric::DeliveryDropped, lost as u64);

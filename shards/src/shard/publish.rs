@@ -1,11 +1,12 @@
 //! The way of a message: one match on the publisher's shard, local deliveries, one lane message for each other shard.
 
+use super::journal::{Goal, PendingAck, Receipt};
 use super::lanes::{GroupPick, LaneMessage};
 use super::outlets::SCRATCH_KEPT;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
-use ringmq_core::codec::{Publish, QoS, SubscriptionOptions};
+use ringmq_core::codec::{AckKind, Publish, QoS, SubscriptionOptions};
 use ringmq_core::hash::hash_str;
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::{LazyPublication, Origin, Publication};
@@ -43,8 +44,16 @@ impl Shard {
         key: SessionKey,
         publish: &Publish<'_>,
     ) -> Result<(), Violation> {
+        let before = self.before_routing();
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
+        if let Some((kind, packet_id)) = publish.acknowledgement()
+            && kind == AckKind::Pubrec
+            && self.receipts.repeat(key, kind, packet_id, slot.attachment)
+        {
+            // The acknowledgement of the first one is still to come.
+            return Ok(());
+        }
         if publish.qos > QoS::AtMostOnce {
             self.spent.lend(&mut connection.outbox);
         }
@@ -55,13 +64,25 @@ impl Shard {
         let Inbound::Route { aliased } = inbound else { return Ok(()) };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
-        let routed = self.publish(&LazyPublication::borrowed(view), Some(key));
-        if publish.qos == QoS::AtMostOnce {
-            return Ok(());
+        let level = self.awaited_level(publish, &view);
+        if let Some(level) = level {
+            self.receipts.begin(level);
         }
-        let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
-        let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
-        slot.session.handle_routed(publish, routed, &mut cx!(self), &mut connection.outbox);
+        let routed = self.publish(&LazyPublication::borrowed(view), Some(key));
+        let Some((kind, packet_id)) = publish.acknowledgement() else { return Ok(()) };
+        if level.is_some() {
+            self.note_recorded(before);
+        }
+        let Some(slot) = self.sessions.get(key) else { return Ok(()) };
+        let ack = PendingAck::new(packet_id, kind, routed, slot.attachment, None);
+        let outcome = self.receipts.end(|receipts| Goal::Acknowledge(receipts.push_ack(key, ack)));
+        let Some(outcome) = outcome else { return Ok(()) };
+        if self.receipts.has_acks(key) {
+            let ack = PendingAck::new(packet_id, kind, routed, ack.attachment, Some(outcome));
+            self.receipts.push_ack(key, ack);
+        } else {
+            self.acknowledge(token, key, ack, outcome);
+        }
         Ok(())
     }
 
@@ -84,6 +105,9 @@ impl Shard {
         let mut picks: SmallVec<[(ShardId, GroupPick); 2]> = SmallVec::new();
         if !(clears && self.config.retainer.stop_publish_clear_msg) {
             matched = self.deliver_local(message);
+            if self.receipts.is_refused() {
+                return Routed::Refused;
+            }
             if self.shards > 1 {
                 self.interest.shards_for(view.topic, &mut wanted);
                 wanted.remove(self.id);
@@ -126,13 +150,14 @@ impl Shard {
             self.tally.bump(Metric::LaneMessages);
             let (publication, deliver, retain) =
                 (message.shared(), wanted.contains(shard), owner == Some(shard));
+            let receipt = self.ask_receipt(shard, retain);
             self.mesh.stage(
                 shard,
                 match groups[..] {
-                    [pick] if !deliver && !retain => LaneMessage::Share { publication, pick },
+                    [pick] if !deliver && !retain => LaneMessage::Share { publication, pick, receipt },
                     _ => {
                         let groups = (!groups.is_empty()).then(|| groups.into_boxed_slice());
-                        LaneMessage::Publish { publication, deliver, retain, groups }
+                        LaneMessage::Publish { publication, deliver, retain, groups, receipt }
                     }
                 },
             );
@@ -162,9 +187,14 @@ impl Shard {
         deliver: bool,
         retain: bool,
         groups: &[GroupPick],
+        receipt: Option<Receipt>,
     ) {
         let message = LazyPublication::of(publication);
         self.tally.bump(Metric::MessagesForward);
+        let before = self.before_routing();
+        if let Some(receipt) = receipt {
+            self.receipts.begin(receipt.level);
+        }
         if deliver {
             self.deliver_local(&message);
         }
@@ -173,6 +203,11 @@ impl Shard {
         }
         if retain {
             self.retain(&message);
+        }
+        let Some(receipt) = receipt else { return };
+        self.note_recorded(before);
+        if let Some(outcome) = self.receipts.end(|_| Goal::Answer(receipt)) {
+            self.receipts.answer(receipt, outcome);
         }
     }
 
@@ -189,7 +224,9 @@ impl Shard {
         });
         self.templates.clear();
         let matched = !found.is_empty();
-        if filters > 1 && !self.config.mqtt.overlapping_subscription_copies {
+        if self.must_refuse(found.iter().map(|subscriber| subscriber.session)) {
+            self.receipts.note_refused();
+        } else if filters > 1 && !self.config.mqtt.overlapping_subscription_copies {
             found.sort_by_key(|subscriber| subscriber.session);
             for overlapping in found.chunk_by(|a, b| a.session == b.session) {
                 self.deliver_merged(message, overlapping);

@@ -17,6 +17,7 @@ use ringmq_core::time::Timestamp;
 use ringmq_core::topic::has_wildcard;
 use ringmq_core::wheel::TimerId;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Messages in one page.
@@ -110,9 +111,13 @@ impl Shard {
     /// Stores, replaces or clears the retained message of a topic this shard owns. [MQTT-3.3.1-5, MQTT-3.3.1-6]
     pub(super) fn retain(&mut self, message: &LazyPublication<'_>) {
         let view = message.view();
+        if self.journal.is_refusing() && self.receipts.is_open() {
+            return self.receipts.note_refused();
+        }
         if view.payload.is_empty() {
-            if self.retained.store.clear(view.topic) {
+            if let Some(removed) = self.retained.store.clear(view.topic) {
                 self.retained.quota.leave(1);
+                self.journal.forget_retained(removed);
             }
             return;
         }
@@ -134,7 +139,21 @@ impl Shard {
             message.shared()
         };
         self.tally.bump(Metric::MessagesRetained);
-        self.retained.store.set(publication);
+        let record = self.journal.keep_retained(publication.view());
+        if let Some(replaced) = self.retained.store.set(publication, record) {
+            self.journal.forget_retained(replaced);
+        }
+        self.schedule_expiry();
+    }
+
+    /// Takes over a retained message of an earlier life.
+    pub(super) fn restore_retained(&mut self, publication: Publication, record: NonZeroU64) {
+        // What was granted once is kept, whatever the limit is now.
+        self.retained.quota.enter();
+        if let Some(replaced) = self.retained.store.set(publication, Some(record)) {
+            self.retained.quota.leave(1);
+            self.journal.forget_retained(replaced);
+        }
         self.schedule_expiry();
     }
 
@@ -153,7 +172,13 @@ impl Shard {
     /// Removes retained messages that expired.
     pub(super) fn expire_retained(&mut self) {
         self.retained.expiry = None;
-        let (removed, _) = self.retained.store.remove_expired(self.now, EXPIRED_PER_PASS);
+        let mut removed = 0;
+        while removed < EXPIRED_PER_PASS
+            && let Some(expired) = self.retained.store.remove_expired(self.now)
+        {
+            self.journal.forget_retained(expired);
+            removed += 1;
+        }
         self.retained.quota.leave(removed);
         self.tally.add(Metric::MessagesDroppedExpired, removed as u64);
         self.schedule_expiry();

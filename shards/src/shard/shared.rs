@@ -2,15 +2,17 @@
 //! that shard picks the member.
 
 use super::Shard;
+use super::journal::{Goal, Outcome};
 use super::lanes::{GroupPick, InterestChange, LaneMessage};
 use super::publish::Subscriber;
 use super::sessions::{SessionKey, Turn};
+use crate::durability::DurabilityLevel;
 use ringmq_core::config::{SharedStrategy, StickyPick};
 use ringmq_core::hash::{ProcessHasher, SeededMap, hash_str};
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::LazyPublication;
 use ringmq_core::routing::{Group, GroupId, ShardId};
-use ringmq_core::session::{Outgoing, ShareTag};
+use ringmq_core::session::{Memory, Outgoing, ShareTag};
 use ringmq_core::topic::TopicFilter;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hasher};
@@ -346,7 +348,8 @@ impl Shard {
 
     fn send_to(&mut self, shard: ShardId, message: &LazyPublication<'_>, pick: GroupPick) {
         let publication = message.shared();
-        self.mesh.stage(shard, LaneMessage::Share { publication, pick });
+        let receipt = self.ask_receipt(shard, false);
+        self.mesh.stage(shard, LaneMessage::Share { publication, pick, receipt });
     }
 
     /// Members online on other shards.
@@ -382,12 +385,23 @@ impl Shard {
         }
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let messages = slot.session.take_shared(|tag| open.contains(&tag));
-        for Outgoing { publication, share, .. } in messages {
+        for Outgoing { publication, share, stored, .. } in messages {
             let Some(tag) = share else { continue };
             self.tally.bump(Metric::MessagesRedispatched);
             let nth = self.random.u32(..);
             let pick = GroupPick { tag, nth, sticky: None, take_turn: false, hops: 0 };
+            let Some(stored) = stored else {
+                self.send_to_nth(&LazyPublication::of(&publication), pick);
+                continue;
+            };
+            // It is forgotten here when another member's shard has stored it.
+            let before = self.before_routing();
+            self.receipts.begin(DurabilityLevel::Fsync);
             self.send_to_nth(&LazyPublication::of(&publication), pick);
+            self.note_recorded(before);
+            if self.receipts.end(|_| Goal::Forget(stored)) == Some(Outcome::Stored) {
+                self.journal.forget(stored);
+            }
         }
     }
 }

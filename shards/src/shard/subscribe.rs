@@ -94,6 +94,7 @@ impl Shard {
             match &verdict.granted {
                 Some((subscription, change)) => {
                     self.tally.bump(Metric::ClientSubscribe);
+                    self.remember_subscription(key, &verdict.filter, subscription);
                     self.enter(key, &verdict.filter, *subscription, *change == Change::Added);
                 }
                 None => self.tally.bump(Metric::PacketsSubscribeError),
@@ -113,7 +114,12 @@ impl Shard {
     }
 
     /// Enters a subscription into the index.
-    fn enter(&mut self, key: SessionKey, text: &str, subscription: Subscription, new: bool) {
+    pub(super) fn enter(&mut self, key: SessionKey, text: &str, subscription: Subscription, new: bool) {
+        let is_durable = self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some());
+        if is_durable && !self.durable_shards.contains(self.id) {
+            self.durable_shards.insert(self.id);
+            self.tell(InterestChange::Durable);
+        }
         let Ok(TopicFilter { share, filter }) = TopicFilter::parse(text) else { return };
         self.subscriptions += usize::from(new);
         let subscriber =
@@ -142,6 +148,7 @@ impl Shard {
         let after = slot.session.subscription_count();
         self.sessions.count_subscriber(after + 1, after);
         self.tally.bump(Metric::ClientUnsubscribe);
+        self.forget_subscription(key, text);
         self.leave(key, text);
         ReasonCode::Success
     }
@@ -203,6 +210,9 @@ impl Shard {
                 InterestChange::Members { share, filter, members, online } => {
                     self.groups.set_members(share, filter, from, *members, *online);
                 }
+                InterestChange::Durable => {
+                    self.durable_shards.insert(from);
+                }
             }
         }
         self.ledger.heard[from.index()] = epoch;
@@ -216,6 +226,20 @@ impl Shard {
             let epoch = self.ledger.heard[shard.index()];
             self.mesh.stage(shard, LaneMessage::InterestApplied { epoch });
         }
+    }
+
+    /// Before the shards start: what this one has of subscriptions, which all others are told at once.
+    pub fn introduce(&mut self) -> (ShardId, Vec<InterestChange>) {
+        let ledger = &mut self.ledger;
+        ledger.told = ledger.epoch;
+        ledger.in_force = ledger.epoch;
+        (self.id, std::mem::take(&mut ledger.news))
+    }
+
+    /// Before the shards start: what another one has.
+    pub fn meet(&mut self, other: ShardId, news: &[InterestChange]) {
+        self.apply_interest(other, news.len() as u64, news);
+        self.ledger.untold.remove(other);
     }
 
     /// Another shard has applied our changes up to `epoch`.
@@ -240,6 +264,9 @@ impl Shard {
         let Some(token) = slot.connection.filter(|_| slot.attachment == pending.attachment) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.outbox.push_suback(&pending.suback, connection.version, &mut self.tally);
+        if slot.session.number().is_some() {
+            connection.outbox.hold();
+        }
         self.mark_dirty(token);
         for FilterVerdict { filter, granted, .. } in pending.verdicts {
             let Some((subscription, change)) = granted else { continue };

@@ -82,6 +82,7 @@ impl Shard {
         if let Some(slot) = self.sessions.get_mut(key) {
             slot.will_timer = None;
             self.publish_will(key);
+            self.forget_will(key);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::codec::forward::ForwardRanges;
 use crate::codec::property::{Place, Property, PropertyReader, id};
 use crate::codec::reader::Reader;
 use crate::codec::writer::{packet_bytes, to_varint, varint_bytes};
-use crate::codec::{DecodeError, EncodeError, PacketId, ProtocolVersion, QoS};
+use crate::codec::{AckKind, DecodeError, EncodeError, PacketId, ProtocolVersion, QoS};
 use crate::limits::{STRING_BYTES_MAX, SUBSCRIPTION_ID_MAX};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -45,6 +45,12 @@ pub struct PublishProperties<'a> {
 }
 
 impl<'a> Publish<'a> {
+    /// The acknowledgement that its receiver owes for it; `None` at QoS 0.
+    pub fn acknowledgement(&self) -> Option<(AckKind, PacketId)> {
+        let kind = if self.qos == QoS::ExactlyOnce { AckKind::Pubrec } else { AckKind::Puback };
+        self.packet_id.map(|packet_id| (kind, packet_id))
+    }
+
     /// Reads a PUBLISH: the fixed header's first byte holds its flags. Copies nothing, except forwardable properties that
     /// are not contiguous.
     ///

@@ -99,8 +99,11 @@ impl Both {
                 for _ in 0..due.min(*visits_max) {
                     // Which of the messages of one moment go first is not promised: follow the store.
                     let gone = self.store.remove_expired(now);
-                    let is_it = |(payload, at): &(u32, Timestamp)| *at <= now && gone == Some(removed((*payload, *at)));
-                    let topic = self.model.iter().find(|(_, value)| is_it(value)).map(|(topic, _)| topic.clone());
+                    let is_it = |(payload, at): &(u32, Timestamp)| {
+                        *at <= now && gone == Some(removed((*payload, *at)))
+                    };
+                    let topic =
+                        self.model.iter().find(|(_, value)| is_it(value)).map(|(topic, _)| topic.clone());
                     prop_assert!(topic.and_then(|topic| self.model.remove(&topic)).is_some());
                 }
                 prop_assert!(due > *visits_max || self.store.remove_expired(now).is_none());

@@ -69,7 +69,8 @@ impl Rig {
     }
 
     fn pump(&mut self) {
-        let mut cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
+        let mut cx =
+            Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         self.session.pump(&mut cx, &mut self.out);
     }
 
@@ -100,7 +101,8 @@ impl Rig {
         let delivery = Delivery { message: &message, qos, retain: false, subscription_ids: &[], share };
         self.templates.clear();
         let out = if self.session.is_online() { Some(&mut self.out) } else { None };
-        let mut cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
+        let mut cx =
+            Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         self.session.handle_delivery(delivery, &mut self.templates, &mut cx, out)
     }
 
@@ -111,7 +113,8 @@ impl Rig {
 
     fn answer(&mut self, kind: AckKind, packet_id: u16, reason: ReasonCode) {
         let ack = Ack::new(kind, id(packet_id), reason);
-        let mut cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
+        let mut cx =
+            Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         let out = &mut self.out;
         match kind {
             AckKind::Puback => self.session.handle_puback(&ack, &mut cx, out),
@@ -123,10 +126,11 @@ impl Rig {
 
     /// The client publishes; whether the broker is to route it. Routed messages are acknowledged.
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Inbound, Violation> {
-        let mut cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
+        let mut cx =
+            Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         let inbound = self.session.handle_publish(publish, &mut cx, &mut self.out)?;
         if inbound != Inbound::Settled {
-            self.session.handle_routed(publish, Routed::Matched, &mut cx, &mut self.out);
+            self.session.handle_routed(publish.acknowledgement(), Routed::Matched, &mut cx, &mut self.out);
         }
         Ok(inbound)
     }
@@ -141,7 +145,8 @@ impl Rig {
             .collect();
         let subscribe =
             Subscribe { packet_id: id(1), subscription_id: None, user_properties: Vec::new(), filters };
-        let mut cx = Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
+        let mut cx =
+            Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
         self.session.handle_subscribe(subscribe, &mut cx)
     }
 

@@ -65,9 +65,10 @@ fn nobody_subscribed_is_told_to_version_5_only() {
     {
         let mut rig = Rig::connected(version);
         for packet in [publish(AtLeastOnce, 1), publish(ExactlyOnce, 2)] {
-            let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
+            let mut cx =
+                Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
             rig.session.handle_publish(&packet, &mut cx, &mut rig.out).expect("accepted");
-            rig.session.handle_routed(&packet, Routed::NoSubscribers, &mut cx, &mut rig.out);
+            rig.session.handle_routed(packet.acknowledgement(), Routed::NoSubscribers, &mut cx, &mut rig.out);
         }
         assert_eq!(rig.sent(), expected);
     }

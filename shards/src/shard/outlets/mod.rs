@@ -6,7 +6,9 @@ use super::connection::Stage;
 use super::lanes::{Handover, LaneMessage};
 use super::{Shard, cx};
 use crate::reactor::{Parcel, Token};
+use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
+use ringmq_core::session::CloseCause;
 use std::collections::VecDeque;
 
 pub use buffers::SpentBuffers;
@@ -44,6 +46,8 @@ pub struct Outlets {
     dirty: VecDeque<Token>,
     /// Connections not received from, because a lane is congested or they do not read.
     pub paused: Vec<Token>,
+    /// Connections with bytes that wait until something is stored, and for which position.
+    holding: VecDeque<(u64, Token)>,
     /// Messages taken from the lanes, between passes empty.
     pub arrived: Vec<(ShardId, LaneMessage)>,
 }
@@ -54,12 +58,18 @@ impl Outlets {
         self.commands.push_back(command);
     }
 
+    /// The next connection whose held bytes waited for no more than is stored now.
+    pub fn poll_released(&mut self, stored: u64) -> Option<Token> {
+        self.holding.pop_front_if(|(position, _)| *position <= stored).map(|(_, token)| token)
+    }
+
     /// Gives back what one large pass needed, such as a message to every client of the shard.
     pub fn release_memory(&mut self) {
         self.commands.shrink_to(SCRATCH_KEPT);
         self.dirty.shrink_to(SCRATCH_KEPT);
         self.paused.shrink_to(SCRATCH_KEPT);
         self.arrived.shrink_to(SCRATCH_KEPT);
+        self.holding.shrink_to(SCRATCH_KEPT);
     }
 
     /// Whether the reactor has commands to carry out or outboxes to write.
@@ -94,6 +104,18 @@ impl Shard {
         let connection = self.connections.get_mut(token as usize)?;
         connection.dirty = false;
         self.spent.take_back(&mut connection.outbox);
+        let mut stored = u64::MAX;
+        if connection.outbox.is_held() {
+            let position = self.journal.awaited_position();
+            stored = self.journal.stored();
+            if connection.outbox.set_aside(position, stored) {
+                if self.journal.has_failed() {
+                    self.close_now(token, CloseCause::Server(ReasonCode::QuotaExceeded));
+                    return None;
+                }
+                self.outlets.holding.push_back((position, token));
+            }
+        }
         if connection.outbox.is_sending() {
             return None;
         }
@@ -101,7 +123,10 @@ impl Shard {
             self.handle_drained(token);
             return None;
         }
-        let bytes = connection.outbox.take();
+        let bytes = connection.outbox.take(stored);
+        if bytes.is_empty() {
+            return None;
+        }
         self.tally.add(ringmq_core::metrics::Metric::BytesSent, bytes.len() as u64);
         Some(bytes)
     }

@@ -1,0 +1,136 @@
+//! The configuration of what outlives the process: `[sessions]`, `[durability]` and `[persistence]`.
+
+use ringmq_core::config::{ByteSize, Duration};
+use ringmq_core::topic::filter_matches;
+use serde::{Deserialize, Serialize};
+
+/// When a publication counts as remembered. Later ones promise more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DurabilityLevel {
+    /// It was routed to every session.
+    Memory,
+    /// The kernel has it: it survives the end of the process.
+    Wal,
+    /// The disk has it: it survives a loss of power.
+    Fsync,
+}
+
+impl DurabilityLevel {
+    /// The level of this name.
+    pub fn parse(name: &str) -> Option<DurabilityLevel> {
+        match name {
+            "memory" => Some(DurabilityLevel::Memory),
+            "wal" => Some(DurabilityLevel::Wal),
+            "fsync" => Some(DurabilityLevel::Fsync),
+            _ => None,
+        }
+    }
+}
+
+/// The `[sessions]` section. A restart is needed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// Whether sessions that outlive their connection, and retained messages, outlive the process too.
+    pub durable: bool,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> SessionsConfig {
+        SessionsConfig { durable: true }
+    }
+}
+
+/// The `[durability]` section: when PUBACK and PUBREC leave. A restart is needed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DurabilityConfig {
+    /// The level of publications that no rule matches, and of everything else a client is told.
+    pub level: DurabilityLevel,
+    /// How long a write waits for others to share it. 0ms to 1s.
+    pub commit_delay: Duration,
+    /// Levels of topics; the first rule that matches counts.
+    pub rules: Vec<DurabilityRule>,
+}
+
+impl Default for DurabilityConfig {
+    fn default() -> DurabilityConfig {
+        DurabilityConfig {
+            level: DurabilityLevel::Fsync,
+            commit_delay: Duration::from_ms(0),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// The level of topics that match a filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DurabilityRule {
+    /// A topic filter, not a shared one.
+    pub filter: String,
+    /// Their level.
+    pub level: DurabilityLevel,
+}
+
+impl DurabilityConfig {
+    /// The level of a publication: by the rules, and not above what its publisher asks for.
+    pub fn level_of(&self, topic: &str, asked: Option<DurabilityLevel>) -> DurabilityLevel {
+        let rule = self.rules.iter().find(|rule| filter_matches(&rule.filter, topic));
+        let level = rule.map_or(self.level, |rule| rule.level);
+        asked.map_or(level, |asked| asked.min(level))
+    }
+}
+
+/// The `[persistence]` section: the store. A restart is needed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PersistenceConfig {
+    /// Size of a file of a shard's log, allocated when it is begun. 1MB to 4GB.
+    pub segment_bytes: ByteSize,
+    /// Bytes that the logs of all shards may take together, 0 for no bound. At the bound publications are refused (0x97)
+    /// until messages were consumed.
+    pub max_bytes: ByteSize,
+    /// Bytes of old files that are read in a second to give their room back, over all shards; 0 for no bound.
+    pub compaction_rate: ByteSize,
+    /// Whether the broker refuses to start on a damaged log, instead of keeping what is readable.
+    pub strict: bool,
+}
+
+impl Default for PersistenceConfig {
+    fn default() -> PersistenceConfig {
+        PersistenceConfig {
+            segment_bytes: ByteSize(64 << 20),
+            max_bytes: ByteSize(0),
+            compaction_rate: ByteSize(32 << 20),
+            strict: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_counts_and_a_publisher_may_only_ask_for_less() {
+        use DurabilityLevel::{Fsync, Memory, Wal};
+        let rule = |filter: &str, level| DurabilityRule { filter: filter.to_owned(), level };
+        let config = DurabilityConfig {
+            level: Wal,
+            rules: vec![rule("bank/#", Fsync), rule("+/noise", Memory)],
+            ..DurabilityConfig::default()
+        };
+        for (topic, asked, level) in [
+            ("bank/noise", None, Fsync),
+            ("bank/noise", Some(Memory), Memory),
+            ("a/noise", None, Memory),
+            ("a/noise", Some(Fsync), Memory),
+            ("a", None, Wal),
+            ("a", Some(Fsync), Wal),
+        ] {
+            assert_eq!(config.level_of(topic, asked), level, "{topic} {asked:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Between the shards and the thread that does their logs' operations: orders one way, answers the other.
+//!
+//! Neither channel has a bound of its own: a log has at most one write, one sync, and its reads in flight
+//! (`ringmq_persistence::Options`).
+
+use crate::mesh::Bell;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use ringmq_persistence::StorageError;
+use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
+use std::io;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// An operation of a shard's log.
+#[derive(Debug)]
+pub struct Order {
+    /// Which shard's.
+    pub shard: usize,
+    /// What the answer is to name.
+    pub ticket: Ticket,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// An operation's ticket and what came of it.
+pub type Answered = (Ticket, Result<Answer, StorageError>);
+
+/// A shard's end.
+#[derive(Debug)]
+pub struct LogPort {
+    shard: usize,
+    orders: Sender<Order>,
+    answers: Receiver<Answered>,
+    bell: Arc<LogBell>,
+}
+
+/// Wakes the thread of the logs. It reads the byte before it looks for orders.
+#[derive(Debug)]
+struct LogBell {
+    is_rung: AtomicBool,
+    is_closed: AtomicBool,
+    ringing: UnixStream,
+}
+
+/// The end of the logs' thread.
+#[derive(Debug)]
+pub struct LogDesk {
+    orders: Receiver<Order>,
+    answers: Vec<(Sender<Answered>, Bell)>,
+    bell: Arc<LogBell>,
+}
+
+/// Ends the thread of the logs.
+#[derive(Debug)]
+pub struct LogCloser(Arc<LogBell>);
+
+impl LogCloser {
+    /// No order will come any more.
+    pub fn close(&self) {
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        self.0.ring();
+    }
+}
+
+/// Both ends and what connects them.
+#[derive(Debug)]
+pub struct Connection {
+    /// One for each shard.
+    pub ports: Vec<LogPort>,
+    /// For the thread.
+    pub desk: LogDesk,
+    /// Becomes readable when there are orders.
+    pub hearing: OwnedFd,
+    /// For whoever ends it all.
+    pub closer: LogCloser,
+}
+
+/// Connects shards with these bells to the thread of the logs.
+///
+/// # Errors
+/// No descriptors are left.
+pub fn connect(bells: Vec<Bell>) -> io::Result<Connection> {
+    let (ringing, hearing) = UnixStream::pair()?;
+    ringing.set_nonblocking(true)?;
+    hearing.set_nonblocking(true)?;
+    let bell =
+        Arc::new(LogBell { is_rung: AtomicBool::new(false), is_closed: AtomicBool::new(false), ringing });
+    let (orders, ordered) = unbounded();
+    let mut desk = LogDesk { orders: ordered, answers: Vec::new(), bell: Arc::clone(&bell) };
+    let ports = bells.into_iter().enumerate().map(|(shard, shard_bell)| {
+        let (answer, answers) = unbounded();
+        desk.answers.push((answer, shard_bell));
+        LogPort { shard, orders: orders.clone(), answers, bell: Arc::clone(&bell) }
+    });
+    let ports = ports.collect();
+    Ok(Connection { ports, desk, hearing: hearing.into(), closer: LogCloser(bell) })
+}
+
+impl LogBell {
+    fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::SeqCst) {
+            // A socket that takes no byte is readable already.
+            let _ = (&self.ringing).write(&[1]);
+        }
+    }
+}
+
+impl LogPort {
+    /// Hands over an operation; [`LogPort::ring`] afterwards.
+    pub fn post(&self, ticket: Ticket, operation: Operation) {
+        // The thread lives as long as a port does.
+        let _ = self.orders.send(Order { shard: self.shard, ticket, operation });
+    }
+
+    /// Wakes the thread, unless somebody did since it looked last.
+    pub fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// Waits for the next answer.
+    pub fn wait_answer(&self, wait_max: Duration) -> Option<Answered> {
+        self.answers.recv_timeout(wait_max).ok()
+    }
+
+    /// The next answer.
+    pub fn poll_answer(&self) -> Option<Answered> {
+        self.answers.try_recv().ok()
+    }
+
+    /// Whether an answer has come.
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+impl LogDesk {
+    /// The byte was read: looks for orders from now on.
+    pub fn listen(&self) {
+        self.bell.is_rung.store(false, Ordering::SeqCst);
+    }
+
+    /// The next order.
+    pub fn poll_order(&self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
+    /// Whether no order will come any more.
+    pub fn is_closed(&self) -> bool {
+        self.bell.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Gives a shard its answer.
+    pub fn answer(&self, shard: usize, ticket: Ticket, answer: Result<Answer, StorageError>) {
+        let Some((answers, bell)) = self.answers.get(shard) else { return };
+        // A shard that is gone needs no answer.
+        if answers.send((ticket, answer)).is_ok() {
+            bell.ring();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The commits of a shard: what was recorded in a pass is sealed, and what waited for it goes on when it is stored.
+
+use super::receipts::{Goal, Outcome, PendingAck, Receipt};
+use crate::durability::DurabilityLevel;
+use crate::reactor::Token;
+use crate::shard::lanes::LaneMessage;
+use crate::shard::sessions::SessionKey;
+use crate::shard::{Shard, cx};
+use ringmq_core::codec::{AckKind, ProtocolVersion, Publish, QoS};
+use ringmq_core::publication::PublicationRef;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::routing::ShardId;
+use ringmq_core::session::{CloseCause, Routed};
+use std::time::Duration;
+
+/// How long an operation of the log may take at the end.
+const CLOSING_STEP_MAX: Duration = Duration::from_secs(10);
+/// The user property by which a publisher asks for a lower level.
+const LEVEL_PROPERTY: &str = "ringmq-durability";
+
+/// What the journal had done when a message began to be routed.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    puts: u64,
+    refusals: u64,
+}
+
+impl Shard {
+    /// Takes the answers of the log's thread, and lets go on what waited for them.
+    pub fn handle_log(&mut self) {
+        let Some(port) = &self.log_port else { return };
+        while let Some((ticket, answer)) = port.poll_answer() {
+            self.journal.handle_answer(ticket, answer);
+        }
+        if let Some(error) = self.journal.take_failure() {
+            self.handle_log_failure(&error);
+        }
+        if !self.journal.has_moved() {
+            return;
+        }
+        let written = self.journal.reached(DurabilityLevel::Wal);
+        let synced = self.journal.reached(DurabilityLevel::Fsync);
+        while let Some((goal, outcome)) = self.receipts.poll_reached(written, synced) {
+            self.reach(goal, outcome);
+        }
+        let stored = self.journal.stored();
+        while let Some(token) = self.outlets.poll_released(stored) {
+            self.mark_dirty(token);
+        }
+    }
+
+    /// The log takes nothing more: whoever waits is refused, and who cannot be told so is disconnected.
+    fn handle_log_failure(&mut self, error: &ringmq_persistence::StorageError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(
+            shard = self.id.0, %error, cause,
+            "the log of a shard has failed: durable publications are refused; mend its file system and restart"
+        );
+        while let Some((goal, outcome)) = self.receipts.poll_missed() {
+            self.reach(goal, outcome);
+        }
+        while let Some(token) = self.outlets.poll_released(u64::MAX) {
+            self.close_now(token, CloseCause::Server(ReasonCode::QuotaExceeded));
+        }
+    }
+
+    /// Seals what this pass recorded, and hands the log's operations to its thread.
+    pub fn commit(&mut self) {
+        if self.log_port.is_none() {
+            return;
+        }
+        let awaited = self.receipts.awaits_sync();
+        let position = self.journal.seal(awaited == Some(true)).as_u64();
+        if awaited.is_some() {
+            if self.journal.has_failed() {
+                while let Some((goal, outcome)) = self.receipts.poll_missed() {
+                    self.reach(goal, outcome);
+                }
+            } else {
+                self.receipts.seal(position);
+            }
+        }
+        self.post_answers();
+    }
+
+    /// Hands what the log wants done to its thread.
+    pub fn post_log_operations(&mut self) {
+        let Some(port) = &self.log_port else { return };
+        let mut is_posted = false;
+        while let Some((ticket, operation)) = self.journal.poll_operation() {
+            port.post(ticket, operation);
+            is_posted = true;
+        }
+        if is_posted {
+            port.ring();
+        }
+    }
+
+    /// Has everything written and synced before the shard is gone.
+    pub fn close_log(&mut self) {
+        self.journal.close();
+        self.post_log_operations();
+        while !self.journal.is_idle() {
+            let Some(port) = &self.log_port else { return };
+            let Some((ticket, answer)) = port.wait_answer(CLOSING_STEP_MAX) else {
+                tracing::error!(
+                    shard = self.id.0,
+                    "the log of a shard does not come to an end: what nobody waits for may be lost"
+                );
+                return;
+            };
+            self.journal.handle_answer(ticket, answer);
+            self.post_log_operations();
+        }
+    }
+
+    /// Tells other shards what is stored here, one message for each that waits.
+    fn post_answers(&mut self) {
+        let answers = self.receipts.take_answers();
+        for answers in answers.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2)) {
+            let (shard, _, outcome) = answers[0];
+            let tokens = answers.iter().map(|(_, token, _)| *token).collect();
+            self.mesh.stage(shard, LaneMessage::Stored { tokens, outcome });
+        }
+    }
+
+    /// Another shard has stored what it was sent, or cannot.
+    pub fn handle_stored(&mut self, tokens: &[u32], outcome: Outcome) {
+        for token in tokens {
+            if let Some((goal, outcome)) = self.receipts.settle(*token, outcome) {
+                self.reach(goal, outcome);
+            }
+        }
+    }
+
+    fn reach(&mut self, goal: Goal, outcome: Outcome) {
+        match goal {
+            Goal::Acknowledge(turn) => {
+                if let Some(key) = self.receipts.ready(turn, outcome) {
+                    self.send_acks(key);
+                }
+            }
+            Goal::Answer(receipt) => self.receipts.answer(receipt, outcome),
+            Goal::Forget(stored) if outcome == Outcome::Stored => {
+                ringmq_core::session::Memory::forget(&mut self.journal, stored);
+            }
+            Goal::Forget(_) | Goal::None => {}
+        }
+    }
+
+    /// Sends a publisher the acknowledgements whose turn has come.
+    fn send_acks(&mut self, key: SessionKey) {
+        while let Some((ack, outcome)) = self.receipts.poll_ack(key) {
+            let Some(slot) = self.sessions.get(key) else { return };
+            let token = slot.connection.filter(|_| slot.attachment == ack.attachment);
+            match token {
+                Some(token) => self.acknowledge(token, key, ack, outcome),
+                None if outcome == Outcome::Refused => self.abandon_exchange(key, ack),
+                None => {}
+            }
+        }
+    }
+
+    /// Answers a PUBLISH. A refused one is answered 0x97, which only v5 can say: others are disconnected and send it again.
+    pub fn acknowledge(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let routed = if outcome == Outcome::Refused { Routed::Refused } else { ack.routed };
+        slot.session.handle_routed(
+            Some((ack.kind, ack.packet_id)),
+            routed,
+            &mut cx!(self),
+            &mut connection.outbox,
+        );
+        let is_told = outcome == Outcome::Stored || connection.version == ProtocolVersion::V5;
+        self.mark_dirty(token);
+        if outcome == Outcome::Refused {
+            self.abandon_exchange(key, ack);
+        }
+        if !is_told {
+            self.disconnect(token, ReasonCode::QuotaExceeded, CloseCause::Server(ReasonCode::QuotaExceeded));
+        }
+    }
+
+    /// A QoS 2 message was refused: its identifier is free again.
+    fn abandon_exchange(&mut self, key: SessionKey, ack: PendingAck) {
+        if ack.kind == AckKind::Pubrec
+            && let Some(slot) = self.sessions.get_mut(key)
+        {
+            slot.session.abandon_begun(ack.packet_id, &mut cx!(self));
+        }
+    }
+
+    /// What the journal has done up to now.
+    pub fn before_routing(&self) -> Before {
+        let (puts, refusals) = self.journal.counts();
+        Before { puts, refusals }
+    }
+
+    /// The level of a publication that is acknowledged, if anything beyond routing is to be waited for.
+    pub fn awaited_level(&self, publish: &Publish<'_>, view: &PublicationRef<'_>) -> Option<DurabilityLevel> {
+        if publish.qos == QoS::AtMostOnce || !self.journal.is_enabled() {
+            return None;
+        }
+        let asked = if view.properties.is_empty() { None } else { view.user_property(LEVEL_PROPERTY) };
+        let level = self.config.durability.level_of(view.topic, asked.and_then(DurabilityLevel::parse));
+        (level > DurabilityLevel::Memory).then_some(level)
+    }
+
+    /// Notes what was recorded, or could not be, since `before`.
+    pub fn note_recorded(&mut self, before: Before) {
+        let after = self.before_routing();
+        if after.refusals != before.refusals {
+            self.receipts.note_refused();
+        }
+        if after.puts != before.puts {
+            self.receipts.note_recorded();
+        }
+    }
+
+    /// A receipt to send along with a message, if that shard may have to remember it.
+    pub fn ask_receipt(&mut self, shard: ShardId, is_owner: bool) -> Option<Receipt> {
+        let may_remember = is_owner || self.durable_shards.contains(shard);
+        if may_remember { self.receipts.ask(self.id) } else { None }
+    }
+
+    /// Whether a message must be refused because one of these sessions is to remember it and cannot.
+    pub fn must_refuse(&self, mut sessions: impl Iterator<Item = SessionKey>) -> bool {
+        self.journal.is_refusing()
+            && self.receipts.is_open()
+            && sessions.any(|key| self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some()))
+    }
+}

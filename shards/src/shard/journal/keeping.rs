@@ -1,0 +1,113 @@
+//! What sessions have remembered of their messages.
+
+use super::{Journal, nonzero, records};
+use ringmq_core::codec::PacketId;
+use ringmq_core::publication::PublicationRef;
+use ringmq_core::retained::Removed;
+use ringmq_core::session::{Memory, Outgoing, SessionNumber, Stored};
+use ringmq_persistence::Id;
+use ringmq_persistence::record::{Received, Sent, encode};
+use std::num::NonZeroU64;
+
+impl Memory for Journal {
+    fn keep(
+        &mut self,
+        session: SessionNumber,
+        message: &Outgoing,
+        packet_id: Option<PacketId>,
+    ) -> Option<Stored> {
+        let body = self.keep_body(message)?;
+        let queued = records::queued(session, message, body, packet_id, 0);
+        match self.put(encode(&queued)).and_then(nonzero) {
+            Some(record) => Some(Stored { record, body }),
+            None => {
+                self.release_body(body);
+                None
+            }
+        }
+    }
+
+    fn sent(
+        &mut self,
+        session: SessionNumber,
+        message: &Outgoing,
+        stored: Stored,
+        packet_id: PacketId,
+    ) -> Option<Stored> {
+        let queued = records::queued(session, message, stored.body, Some(packet_id), stored.record.get());
+        let Some(record) = self.put(encode(&queued)).and_then(nonzero) else { return Some(stored) };
+        self.remove(Id(stored.record.get()));
+        Some(Stored { record, body: stored.body })
+    }
+
+    fn taken(&mut self, session: SessionNumber, stored: Stored, packet_id: PacketId) -> Option<Stored> {
+        let sent =
+            Sent { session: session.0.get(), packet_id: packet_id.as_u16(), replaces: stored.record.get() };
+        let Some(record) = self.put(encode(&sent)).and_then(nonzero) else { return Some(stored) };
+        self.forget(stored);
+        Some(Stored { record, body: 0 })
+    }
+
+    fn begun(&mut self, session: SessionNumber, packet_id: PacketId) -> Option<Stored> {
+        let received = Received { session: session.0.get(), packet_id: packet_id.as_u16() };
+        let record = self.put(encode(&received)).and_then(nonzero)?;
+        Some(Stored { record, body: 0 })
+    }
+
+    fn forget(&mut self, stored: Stored) {
+        self.remove(Id(stored.record.get()));
+        if stored.body > 0 {
+            self.release_body(stored.body);
+        }
+    }
+}
+
+impl Journal {
+    /// Has a retained message remembered.
+    pub fn keep_retained(&mut self, view: PublicationRef<'_>) -> Option<NonZeroU64> {
+        let record = records::retained(view, &self.clock, self.now_ms);
+        self.put(encode(&record)).and_then(nonzero)
+    }
+
+    /// A retained message is no more, which counts as something recorded: its publisher may wait for it.
+    pub fn forget_retained(&mut self, removed: Removed) {
+        if let Some(record) = removed.record {
+            self.remove(Id(record.get()));
+            self.puts += 1;
+        }
+    }
+
+    /// The body of a message, stored once however many sessions keep it in this pass.
+    fn keep_body(&mut self, message: &Outgoing) -> Option<u64> {
+        if let Some((latest, body)) = &self.latest
+            && latest.is_same(&message.publication)
+        {
+            *self.shared_bodies.entry(*body).or_insert(1) += 1;
+            return Some(*body);
+        }
+        let body = records::body(&message.publication, &self.clock, self.now_ms);
+        let Id(id) = self.put(encode(&body))?;
+        self.latest = Some((message.publication.clone(), id));
+        Some(id)
+    }
+
+    /// So many records refer to a body.
+    pub fn share_body(&mut self, body: u64, references: u32) {
+        self.shared_bodies.insert(body, references);
+    }
+
+    /// One record less refers to a body.
+    fn release_body(&mut self, body: u64) {
+        if let Some(count) = self.shared_bodies.get_mut(&body) {
+            *count -= 1;
+            if *count == 1 {
+                self.shared_bodies.remove(&body);
+            }
+            return;
+        }
+        if self.latest.as_ref().is_some_and(|(_, latest)| *latest == body) {
+            self.latest = None;
+        }
+        self.remove(Id(body));
+    }
+}

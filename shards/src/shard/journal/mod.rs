@@ -1,0 +1,235 @@
+//! What a shard remembers beyond the process: records in its log, and who waits for them to be stored.
+//!
+//! The log is a state machine; its operations go out through [`Journal::poll_operation`] and their answers come back. Nothing
+//! here performs IO or waits.
+
+mod commit;
+mod keeping;
+mod receipts;
+mod records;
+mod restore;
+mod sessions;
+
+pub use receipts::{Goal, Outcome, PendingAck, Receipt, Receipts};
+pub use records::WallClock;
+pub use restore::Remembered;
+pub use sessions::KeptSession;
+
+use crate::durability::DurabilityLevel;
+use ringmq_core::hash::SeededMap;
+use ringmq_core::publication::Publication;
+use ringmq_core::session::SessionNumber;
+use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
+use ringmq_persistence::{Figures, Id, Level, Machine, Position, PutError, StorageError};
+use std::num::NonZeroU64;
+
+/// The memory of a shard. Without a log it remembers nothing.
+#[derive(Debug)]
+pub struct Journal {
+    log: Option<Machine>,
+    /// The level of everything that is not a publication.
+    level: DurabilityLevel,
+    clock: WallClock,
+    /// The time of this pass, on the wall clock.
+    now_ms: u64,
+    sessions: SeededMap<SessionNumber, KeptSession>,
+    next_number: u64,
+    /// How many records refer to a body, for those that more than one does.
+    shared_bodies: SeededMap<u64, u32>,
+    /// The body stored last: the next session that keeps the same message refers to it.
+    latest: Option<(Publication, u64)>,
+    /// Records put since the start.
+    puts: u64,
+    /// Records that could not be put.
+    refusals: u64,
+    /// Records were put or removed since the last seal.
+    is_unsealed: bool,
+    /// The last seal did not ask for a sync.
+    is_unsynced: bool,
+    last_seal: Position,
+    /// The store is at its bound; it is tried again when records were removed.
+    is_full: bool,
+    is_failure_told: bool,
+    /// How far the log was when the shard last looked.
+    seen: (Position, Position),
+}
+
+/// How much of the log's room for bytes that wait to be written may be taken before publishers are held back.
+const PENDING_BYTES_MAX: u64 = 16 << 20;
+
+impl Journal {
+    /// A journal over a log, or one that remembers nothing.
+    pub fn new(log: Option<Machine>, level: DurabilityLevel, clock: WallClock) -> Journal {
+        Journal {
+            log,
+            level,
+            clock,
+            now_ms: 0,
+            sessions: SeededMap::default(),
+            next_number: 1,
+            shared_bodies: SeededMap::default(),
+            latest: None,
+            puts: 0,
+            refusals: 0,
+            is_unsealed: false,
+            is_unsynced: false,
+            last_seal: Position::default(),
+            is_full: false,
+            is_failure_told: false,
+            seen: (Position::default(), Position::default()),
+        }
+    }
+
+    /// Whether there is a log.
+    pub fn is_enabled(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Whether what should be remembered cannot be: the log has failed, or is at its bound.
+    pub fn is_refusing(&self) -> bool {
+        self.is_full || self.has_failed()
+    }
+
+    /// Whether the log has failed, which only a restart mends.
+    pub fn has_failed(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.failure().is_some())
+    }
+
+    /// Why the log has failed, the first time it is asked after that.
+    pub fn take_failure(&mut self) -> Option<StorageError> {
+        let failure = self.log.as_ref()?.failure()?;
+        (!std::mem::replace(&mut self.is_failure_told, true)).then(|| failure.clone())
+    }
+
+    /// Whether so much waits to be written that nothing more should be taken from publishers.
+    pub fn is_behind(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.pending_bytes() as u64 > PENDING_BYTES_MAX)
+    }
+
+    /// Records put, and records refused, since the start.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.puts, self.refusals)
+    }
+
+    /// Figures of the log, if there is one.
+    pub fn figures(&self) -> Option<Figures> {
+        self.log.as_ref().map(Machine::figures)
+    }
+
+    /// A pass begins at this moment.
+    pub fn begin_pass(&mut self, now: ringmq_core::time::Timestamp) {
+        self.now_ms = self.clock.to_wall_ms(now);
+    }
+
+    /// Puts a record; `None` if there is no log, or it does not take it.
+    fn put(
+        &mut self,
+        encoded: Result<(u16, impl AsRef<[u8]>), ringmq_persistence::record::RecordError>,
+    ) -> Option<Id> {
+        let log = self.log.as_mut()?;
+        let (kind, payload) = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::error!(%error, "a record cannot be stored");
+                self.refusals += 1;
+                return None;
+            }
+        };
+        match log.put(kind, payload.as_ref()) {
+            Ok(id) => {
+                self.puts += 1;
+                self.is_unsealed = true;
+                Some(id)
+            }
+            Err(error) => {
+                if matches!(error, PutError::Full) && !self.is_full {
+                    tracing::warn!(%error, "persistence: publications are refused until there is room");
+                    self.is_full = true;
+                }
+                self.refusals += 1;
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, id: Id) {
+        let Some(log) = &mut self.log else { return };
+        // A log that has failed keeps what it has.
+        if log.remove(id).unwrap_or(false) {
+            self.is_unsealed = true;
+            self.is_full = false;
+        }
+    }
+
+    /// The next operation that the log wants done.
+    pub fn poll_operation(&mut self) -> Option<(Ticket, Operation)> {
+        self.log.as_mut()?.poll_operation()
+    }
+
+    /// The answer to an operation.
+    pub fn handle_answer(&mut self, ticket: Ticket, answer: Result<Answer, StorageError>) {
+        if let Some(log) = &mut self.log {
+            log.handle_answer(ticket, answer);
+        }
+    }
+
+    /// Everything that was recorded up to now lies before the position that is returned. `is_awaited`: somebody waits for it
+    /// to be synced.
+    fn seal(&mut self, is_awaited: bool) -> Position {
+        if !self.is_unsealed && (!is_awaited || !self.is_unsynced) {
+            return self.last_seal;
+        }
+        let Some(log) = &mut self.log else { return self.last_seal };
+        let level = if is_awaited { Level::Fsync } else { Level::Wal };
+        if let Ok(position) = log.seal(level) {
+            self.last_seal = position;
+            self.is_unsealed = false;
+            self.is_unsynced = !is_awaited;
+        }
+        self.latest = None;
+        self.last_seal
+    }
+
+    /// Everything before this position has reached a level.
+    fn reached(&self, level: DurabilityLevel) -> u64 {
+        match (&self.log, level) {
+            (None, _) | (_, DurabilityLevel::Memory) => u64::MAX,
+            (Some(log), DurabilityLevel::Wal) => log.written().as_u64(),
+            (Some(log), DurabilityLevel::Fsync) => log.synced().as_u64(),
+        }
+    }
+
+    /// Before which position everything is stored as clients are promised.
+    pub fn stored(&self) -> u64 {
+        self.reached(self.level)
+    }
+
+    /// The position before which everything recorded up to now lies, which somebody waits for.
+    pub fn awaited_position(&mut self) -> u64 {
+        self.seal(self.level == DurabilityLevel::Fsync).as_u64()
+    }
+
+    /// Whether the log got further since this was asked last.
+    pub fn has_moved(&mut self) -> bool {
+        let Some(log) = &self.log else { return false };
+        let now = (log.written(), log.synced());
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// Has everything written and synced; for the end of the shard.
+    pub fn close(&mut self) {
+        self.seal(true);
+        if let Some(log) = &mut self.log {
+            log.close();
+        }
+    }
+
+    /// Whether nothing of the log is under way.
+    pub fn is_idle(&self) -> bool {
+        self.log.as_ref().is_none_or(Machine::is_idle)
+    }
+}
+
+fn nonzero(id: Id) -> Option<NonZeroU64> {
+    NonZeroU64::new(id.0)
+}

@@ -1,0 +1,318 @@
+//! Who waits for what to be stored: here, and on other shards.
+//!
+//! While a message is routed a *scope* is open. Each shard that must remember it, this one included, is asked for a
+//! *receipt*; when all have come the scope's [`Goal`] is reached. A shard that passes a message on answers when those it
+//! passed it on to have answered.
+
+use crate::durability::DurabilityLevel;
+use crate::shard::sessions::SessionKey;
+use ringmq_core::codec::{AckKind, PacketId};
+use ringmq_core::hash::SeededMap;
+use ringmq_core::routing::ShardId;
+use ringmq_core::session::{Routed, Stored};
+use slab::Slab;
+use std::collections::VecDeque;
+
+/// A request to be told when a message is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who asks.
+    pub shard: ShardId,
+    /// What counts as stored.
+    pub level: DurabilityLevel,
+    /// What the asker knows the request by.
+    pub token: u32,
+}
+
+/// What happens when everything that was asked for is stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    /// The publisher's acknowledgement is ready.
+    Acknowledge(AckTurn),
+    /// The shard that asked is answered.
+    Answer(Receipt),
+    /// What another member of a shared subscription has now is forgotten here.
+    Forget(Stored),
+    /// Nothing.
+    None,
+}
+
+/// What became of a message, as far as remembering it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everybody who must remember it does.
+    Stored,
+    /// Somebody who must remember it cannot.
+    Refused,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Open {
+    /// Answers that are still to come.
+    awaited: u32,
+    outcome: Outcome,
+    goal: Goal,
+}
+
+/// The message that is being routed.
+#[derive(Debug, Clone, Copy)]
+struct Scope {
+    level: DurabilityLevel,
+    /// Set when the first receipt was asked for.
+    token: Option<u32>,
+    outcome: Outcome,
+}
+
+/// All receipts of a shard: those it waits for, and those others wait for.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    open: Slab<Open>,
+    scope: Option<Scope>,
+    /// Messages that were recorded here since the last seal, which their tokens wait for.
+    fresh: Vec<(DurabilityLevel, u32)>,
+    /// Those that were sealed, by the position they wait for: `Wal` and `Fsync`.
+    waiting: [VecDeque<(u64, u32)>; 2],
+    /// Answers that leave with the next flush of the lanes.
+    answers: Vec<(ShardId, u32, Outcome)>,
+    /// Acknowledgements that wait for their turn, by session.
+    acks: SeededMap<SessionKey, AckQueue>,
+    generations: u32,
+}
+
+/// The place of an acknowledgement in its publisher's queue.
+#[derive(Debug, Clone, Copy)]
+pub struct AckTurn {
+    session: SessionKey,
+    generation: u32,
+    number: u64,
+}
+
+/// Acknowledgements of one publisher, in the order of its messages. [MQTT-4.6.0-2, MQTT-4.6.0-3]
+#[derive(Debug)]
+struct AckQueue {
+    generation: u32,
+    /// The number of the first.
+    first: u64,
+    list: VecDeque<PendingAck>,
+}
+
+/// An acknowledgement that is not sent yet.
+#[derive(Debug, Clone, Copy)]
+pub struct PendingAck {
+    /// Of which packet.
+    pub packet_id: PacketId,
+    /// PUBACK or PUBREC.
+    pub kind: AckKind,
+    /// What routing came to.
+    pub routed: Routed,
+    /// The connection that the packet came by, or that repeated it.
+    pub attachment: u32,
+    outcome: Option<Outcome>,
+}
+
+impl Receipts {
+    /// A message is routed from here on; every shard that must remember it is asked for a receipt.
+    pub fn begin(&mut self, level: DurabilityLevel) {
+        debug_assert!(self.scope.is_none(), "one message at a time");
+        self.scope = Some(Scope { level, token: None, outcome: Outcome::Stored });
+    }
+
+    /// The message was routed. `None`: the goal waits for receipts. Otherwise nothing is to be waited for, and the goal is
+    /// the caller's to reach.
+    pub fn end(&mut self, goal: impl FnOnce(&mut Receipts) -> Goal) -> Option<Outcome> {
+        let Some(scope) = self.scope.take() else { return Some(Outcome::Stored) };
+        let Some(token) = scope.token else { return Some(scope.outcome) };
+        let goal = goal(self);
+        if let Some(open) = self.open.get_mut(token as usize) {
+            open.goal = goal;
+            if scope.outcome == Outcome::Refused {
+                open.outcome = Outcome::Refused;
+            }
+        }
+        None
+    }
+
+    fn expect_one_more(&mut self) -> Option<(DurabilityLevel, u32)> {
+        let scope = self.scope.as_mut()?;
+        let level = scope.level;
+        if let Some(token) = scope.token {
+            self.open[token as usize].awaited += 1;
+            return Some((level, token));
+        }
+        let open = Open { awaited: 1, outcome: Outcome::Stored, goal: Goal::None };
+        let token = self.open.insert(open) as u32;
+        scope.token = Some(token);
+        Some((level, token))
+    }
+
+    /// A receipt to send along to another shard; `None` if nobody waits for this message.
+    pub fn ask(&mut self, asker: ShardId) -> Option<Receipt> {
+        let (level, token) = self.expect_one_more()?;
+        Some(Receipt { shard: asker, level, token })
+    }
+
+    /// The message was recorded here.
+    pub fn note_recorded(&mut self) {
+        if let Some((level, token)) = self.expect_one_more() {
+            self.fresh.push((level, token));
+        }
+    }
+
+    /// The message should have been recorded here, and could not be.
+    pub fn note_refused(&mut self) {
+        if let Some(scope) = &mut self.scope {
+            scope.outcome = Outcome::Refused;
+        }
+    }
+
+    /// Whether somebody waits for the message at hand.
+    pub fn is_open(&self) -> bool {
+        self.scope.is_some()
+    }
+
+    /// Whether the message at hand is refused already.
+    pub fn is_refused(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.outcome == Outcome::Refused)
+    }
+
+    /// Whether a sync is awaited by messages recorded since the last seal; `None`: nobody awaits anything.
+    pub fn awaits_sync(&self) -> Option<bool> {
+        (!self.fresh.is_empty()).then(|| self.fresh.iter().any(|(level, _)| *level == DurabilityLevel::Fsync))
+    }
+
+    /// What was recorded since the last seal lies before this position.
+    pub fn seal(&mut self, position: u64) {
+        for (level, token) in self.fresh.drain(..) {
+            self.waiting[usize::from(level == DurabilityLevel::Fsync)].push_back((position, token));
+        }
+    }
+
+    /// A goal that is reached because everything before these positions is written or synced.
+    pub fn poll_reached(&mut self, written: u64, synced: u64) -> Option<(Goal, Outcome)> {
+        for (waiting, reached) in self.waiting.iter_mut().zip([written, synced]) {
+            while let Some((_, token)) = waiting.pop_front_if(|(position, _)| *position <= reached) {
+                if let Some(goal) = settle(&mut self.open, token, Outcome::Stored) {
+                    return Some(goal);
+                }
+            }
+        }
+        None
+    }
+
+    /// A goal that is missed because the log has failed.
+    pub fn poll_missed(&mut self) -> Option<(Goal, Outcome)> {
+        self.seal(0);
+        for waiting in &mut self.waiting {
+            while let Some((_, token)) = waiting.pop_front() {
+                if let Some(goal) = settle(&mut self.open, token, Outcome::Refused) {
+                    return Some(goal);
+                }
+            }
+        }
+        None
+    }
+
+    /// Another shard has answered.
+    pub fn settle(&mut self, token: u32, outcome: Outcome) -> Option<(Goal, Outcome)> {
+        settle(&mut self.open, token, outcome)
+    }
+
+    /// Has a shard told at the end of the pass.
+    pub fn answer(&mut self, receipt: Receipt, outcome: Outcome) {
+        self.answers.push((receipt.shard, receipt.token, outcome));
+    }
+
+    /// What is to be told to whom, sorted by both.
+    pub fn take_answers(&mut self) -> Vec<(ShardId, u32, Outcome)> {
+        self.answers
+            .sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome == Outcome::Refused, *token));
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Whether earlier acknowledgements of a session wait.
+    pub fn has_acks(&self, session: SessionKey) -> bool {
+        !self.acks.is_empty() && self.acks.contains_key(&session)
+    }
+
+    /// Puts an acknowledgement behind the session's others.
+    pub fn push_ack(&mut self, session: SessionKey, ack: PendingAck) -> AckTurn {
+        let generations = &mut self.generations;
+        let queue = self.acks.entry(session).or_insert_with(|| {
+            *generations = generations.wrapping_add(1);
+            AckQueue { generation: *generations, first: 0, list: VecDeque::new() }
+        });
+        let number = queue.first + queue.list.len() as u64;
+        queue.list.push_back(ack);
+        AckTurn { session, generation: queue.generation, number }
+    }
+
+    /// An acknowledgement is ready, though others may have to go first. The session it belongs to.
+    pub fn ready(&mut self, turn: AckTurn, outcome: Outcome) -> Option<SessionKey> {
+        let queue = self.acks.get_mut(&turn.session).filter(|queue| queue.generation == turn.generation)?;
+        let place = usize::try_from(turn.number.checked_sub(queue.first)?).ok()?;
+        queue.list.get_mut(place)?.outcome = Some(outcome);
+        Some(turn.session)
+    }
+
+    /// The next acknowledgement of a session whose turn has come.
+    pub fn poll_ack(&mut self, session: SessionKey) -> Option<(PendingAck, Outcome)> {
+        let queue = self.acks.get_mut(&session)?;
+        let outcome = queue.list.front()?.outcome?;
+        let ack = queue.list.pop_front()?;
+        queue.first += 1;
+        if queue.list.is_empty() {
+            self.acks.remove(&session);
+        }
+        Some((ack, outcome))
+    }
+
+    /// Whether the acknowledgement of this packet waits; then it goes to this connection, which has repeated the packet.
+    pub fn repeat(
+        &mut self,
+        session: SessionKey,
+        kind: AckKind,
+        packet_id: PacketId,
+        attachment: u32,
+    ) -> bool {
+        let Some(queue) = self.acks.get_mut(&session) else { return false };
+        let is_it = |ack: &&mut PendingAck| ack.kind == kind && ack.packet_id == packet_id;
+        let Some(ack) = queue.list.iter_mut().find(is_it) else { return false };
+        ack.attachment = attachment;
+        true
+    }
+
+    /// The session has ended: nobody is to be acknowledged any more.
+    pub fn forget_acks(&mut self, session: SessionKey) {
+        if !self.acks.is_empty() {
+            self.acks.remove(&session);
+        }
+    }
+}
+
+impl PendingAck {
+    /// An acknowledgement; `outcome` is known if nothing is waited for but the earlier ones.
+    pub fn new(
+        packet_id: PacketId,
+        kind: AckKind,
+        routed: Routed,
+        attachment: u32,
+        outcome: Option<Outcome>,
+    ) -> PendingAck {
+        PendingAck { packet_id, kind, routed, attachment, outcome }
+    }
+}
+
+/// One answer has come; the goal if it was the last.
+fn settle(open: &mut Slab<Open>, token: u32, outcome: Outcome) -> Option<(Goal, Outcome)> {
+    let waiting = open.get_mut(token as usize)?;
+    waiting.awaited -= 1;
+    if outcome == Outcome::Refused {
+        waiting.outcome = Outcome::Refused;
+    }
+    if waiting.awaited > 0 {
+        return None;
+    }
+    let Open { goal, outcome, .. } = open.remove(token as usize);
+    Some((goal, outcome))
+}

@@ -1,0 +1,348 @@
+//! A shard as it was: what its log holds becomes sessions, subscriptions and retained messages.
+//!
+//! A crash can leave a record beside the one that takes its place, and records whose session is gone: they are removed.
+
+use super::{KeptSession, WallClock, records};
+use crate::shard::Shard;
+use crate::shard::sessions::SessionKey;
+use crate::shard::timers::TimerKey;
+use ringmq_core::codec::PacketId;
+use ringmq_core::hash::SeededMap;
+use ringmq_core::publication::Publication;
+use ringmq_core::session::{
+    Outgoing, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
+};
+use ringmq_core::time::Timestamp;
+use ringmq_persistence::Id;
+use ringmq_persistence::record::{self, Body, Queued, Received, Record, RecordError, Retained, Sent, access};
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+/// What a log holds, record by record.
+#[derive(Debug)]
+pub struct Remembered {
+    clock: WallClock,
+    sessions: BTreeMap<SessionNumber, RememberedSession>,
+    bodies: SeededMap<u64, Found>,
+    messages: Vec<Message>,
+    retained: Vec<(NonZeroU64, Publication)>,
+    /// Records that another one has taken the place of, or that nothing can be made of.
+    stale: Vec<Id>,
+    unreadable: usize,
+}
+
+#[derive(Debug)]
+struct Found {
+    publication: Publication,
+    references: u32,
+}
+
+/// A session without its messages.
+#[derive(Debug, Default)]
+struct RememberedSession {
+    own: Option<(Id, OwnRecord)>,
+    subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
+    begun: Vec<(PacketId, Stored)>,
+}
+
+#[derive(Debug)]
+struct OwnRecord {
+    client_id: Box<str>,
+    created_ms: u64,
+    expires_at_ms: Option<u64>,
+    expiry_interval_s: u32,
+    will: Option<(Box<ringmq_core::codec::Will>, Option<u64>)>,
+}
+
+/// A message of a session, in the order of the log.
+#[derive(Debug)]
+struct Message {
+    record: NonZeroU64,
+    session: SessionNumber,
+    packet_id: Option<PacketId>,
+    replaces: u64,
+    /// `None`: PUBCOMP is awaited.
+    body: Option<(u64, Delivery)>,
+}
+
+/// A message to be delivered, but for its body.
+#[derive(Debug)]
+struct Delivery {
+    share: Option<u64>,
+    qos: ringmq_core::codec::QoS,
+    retain: bool,
+    subscription_ids: Box<[u32]>,
+}
+
+impl Remembered {
+    /// Nothing yet; deadlines are read by this clock.
+    pub fn new(clock: WallClock) -> Remembered {
+        Remembered {
+            clock,
+            sessions: BTreeMap::new(),
+            bodies: SeededMap::default(),
+            messages: Vec::new(),
+            retained: Vec::new(),
+            stale: Vec::new(),
+            unreadable: 0,
+        }
+    }
+
+    /// Sessions.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Messages of all sessions.
+    pub fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Retained messages.
+    pub fn retained(&self) -> usize {
+        self.retained.len()
+    }
+
+    /// Records that nothing can be made of.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
+    }
+
+    /// Takes a record; ids ascend. One that cannot be read, because a newer broker wrote it, stays in the log.
+    pub fn take(&mut self, id: Id, kind: u16, payload: &[u8]) {
+        if self.try_take(id, kind, payload).is_err() {
+            self.unreadable += 1;
+        }
+    }
+
+    fn try_take(&mut self, id: Id, kind: u16, payload: &[u8]) -> Result<(), RecordError> {
+        let Some(record) = NonZeroU64::new(id.0) else { return Ok(()) };
+        match kind {
+            record::Session::KIND => self.take_session(id, access::<record::Session>(kind, payload)?),
+            record::Subscription::KIND => {
+                let stored = access::<record::Subscription>(kind, payload)?;
+                let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
+                let subscription = records::subscription_of(stored);
+                let replaced =
+                    session.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
+                self.stale.extend(replaced.map(|(id, _)| id));
+            }
+            Body::KIND => {
+                let publication = records::publication(access::<Body<'_>>(kind, payload)?, &self.clock);
+                self.bodies.insert(id.0, Found { publication, references: 0 });
+            }
+            Queued::KIND => self.take_queued(record, access::<Queued<'_>>(kind, payload)?),
+            Sent::KIND => {
+                let stored = access::<Sent>(kind, payload)?;
+                let packet_id = PacketId::new(stored.packet_id.to_native());
+                let Some(session) = records::number(stored.session.to_native()) else { return Ok(()) };
+                let replaces = stored.replaces.to_native();
+                self.messages.push(Message { record, session, packet_id, replaces, body: None });
+            }
+            Received::KIND => {
+                let stored = access::<Received>(kind, payload)?;
+                let packet_id = PacketId::new(stored.packet_id.to_native());
+                let session = self.session(stored.session.to_native());
+                if let (Some(session), Some(packet_id)) = (session, packet_id) {
+                    session.begun.push((packet_id, Stored { record, body: 0 }));
+                }
+            }
+            Retained::KIND => {
+                let body = &access::<Retained<'_>>(kind, payload)?.body;
+                self.retained.push((record, records::publication(body, &self.clock)));
+            }
+            found => return Err(RecordError::Kind { found, expected: record::Session::KIND }),
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, number: u64) -> Option<&mut RememberedSession> {
+        Some(self.sessions.entry(records::number(number)?).or_default())
+    }
+
+    fn take_session(&mut self, id: Id, stored: &record::ArchivedSession) {
+        let own = OwnRecord {
+            client_id: stored.client_id.as_str().into(),
+            created_ms: stored.created_ms.to_native(),
+            expires_at_ms: stored.expires_at_ms.as_ref().map(|ms| ms.to_native()),
+            expiry_interval_s: stored.expiry_interval_s.to_native(),
+            will: records::will(stored),
+        };
+        let Some(session) = self.session(stored.number.to_native()) else { return };
+        let replaced = session.own.replace((id, own));
+        self.stale.extend(replaced.map(|(id, _)| id));
+    }
+
+    fn take_queued(&mut self, record: NonZeroU64, stored: &record::ArchivedQueued<'_>) {
+        let Some(session) = records::number(stored.session.to_native()) else { return };
+        let delivery = Delivery {
+            share: Some(stored.share.to_native()).filter(|share| *share > 0),
+            qos: ringmq_core::codec::QoS::from_u8(stored.qos).unwrap_or_default(),
+            retain: stored.retain,
+            subscription_ids: stored.identifiers.iter().map(|id| id.to_native()).collect(),
+        };
+        let packet_id = stored.packet_id.as_ref().and_then(|id| PacketId::new(id.to_native()));
+        let (replaces, body) = (stored.replaces.to_native(), stored.body.to_native());
+        self.messages.push(Message { record, session, packet_id, replaces, body: Some((body, delivery)) });
+    }
+}
+
+/// The messages of one session.
+#[derive(Debug, Default)]
+struct Flows {
+    inflight: Vec<(PacketId, RestoredMessage)>,
+    queue: Vec<Outgoing>,
+}
+
+impl Shard {
+    /// Takes over what the log holds.
+    pub fn restore(&mut self, mut remembered: Remembered, now: Timestamp) {
+        self.begin_pass(now);
+        let mut flows = self.restore_messages(&mut remembered);
+        for (number, session) in std::mem::take(&mut remembered.sessions) {
+            self.journal.skip_numbers(number.0.get());
+            let RememberedSession { own, subscriptions, begun } = session;
+            let Some((id, own)) = own else {
+                // Its session was forgotten first.
+                remembered.stale.extend(subscriptions.into_values().map(|(id, _)| id));
+                remembered.stale.extend(begun.iter().map(|(_, stored)| Id(stored.record.get())));
+                self.forget_messages(flows.remove(&number));
+                continue;
+            };
+            let flows = flows.remove(&number).unwrap_or_default();
+            self.restore_session(number, (id, own), subscriptions, begun, flows, remembered.clock);
+        }
+        for (_, orphaned) in flows.drain() {
+            self.forget_messages(Some(orphaned));
+        }
+        for (record, publication) in remembered.retained {
+            self.restore_retained(publication, record);
+        }
+        for id in remembered.stale {
+            self.journal.remove(id);
+        }
+        self.journal.seal(false);
+    }
+
+    fn forget_messages(&mut self, flows: Option<Flows>) {
+        let Some(Flows { inflight, queue }) = flows else { return };
+        let inflight = inflight.into_iter().filter_map(|(_, message)| match message {
+            RestoredMessage::Sent(message) => message.stored,
+            RestoredMessage::Taken(stored) => Some(stored),
+        });
+        for stored in inflight.chain(queue.into_iter().filter_map(|message| message.stored)) {
+            ringmq_core::session::Memory::forget(&mut self.journal, stored);
+        }
+    }
+
+    /// Puts messages and bodies together. What was sent comes before what waits, both in the order of the log.
+    fn restore_messages(&mut self, remembered: &mut Remembered) -> SeededMap<SessionNumber, Flows> {
+        let mut flows: SeededMap<SessionNumber, Flows> = SeededMap::default();
+        let replaced: SeededMap<u64, ()> =
+            remembered.messages.iter().filter(|m| m.replaces > 0).map(|m| (m.replaces, ())).collect();
+        for message in std::mem::take(&mut remembered.messages) {
+            let Message { record, session, packet_id, body, .. } = message;
+            if replaced.contains_key(&record.get()) {
+                remembered.stale.push(Id(record.get()));
+                continue;
+            }
+            let of_session = flows.entry(session).or_default();
+            let Some((body, delivery)) = body else {
+                let taken = RestoredMessage::Taken(Stored { record, body: 0 });
+                of_session.inflight.extend(packet_id.map(|packet_id| (packet_id, taken)));
+                continue;
+            };
+            let Some(found) = remembered.bodies.get_mut(&body) else {
+                // The body was damaged; verifying the log has said so.
+                remembered.unreadable += 1;
+                remembered.stale.push(Id(record.get()));
+                continue;
+            };
+            found.references += 1;
+            let message = Outgoing {
+                publication: found.publication.clone(),
+                subscription_ids: delivery.subscription_ids.into_iter().collect(),
+                share: delivery.share,
+                qos: delivery.qos,
+                retain: delivery.retain,
+                stored: Some(Stored { record, body }),
+            };
+            match packet_id {
+                Some(packet_id) => of_session.inflight.push((packet_id, RestoredMessage::Sent(message))),
+                None => of_session.queue.push(message),
+            }
+        }
+        for (body, Found { references, .. }) in remembered.bodies.drain() {
+            match references {
+                0 => remembered.stale.push(Id(body)),
+                1 => {}
+                many => self.journal.share_body(body, many),
+            }
+        }
+        flows
+    }
+
+    fn restore_session(
+        &mut self,
+        number: SessionNumber,
+        (id, own): (Id, OwnRecord),
+        subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
+        begun: Vec<(PacketId, Stored)>,
+        flows: Flows,
+        clock: WallClock,
+    ) {
+        let OwnRecord { client_id, created_ms, expires_at_ms, expiry_interval_s, will } = own;
+        if let Some(older) = self.sessions.find(&client_id) {
+            // Its end was not written any more.
+            self.end_session(older);
+        }
+        let (will, will_due_ms) = will.map_or((None, None), |(will, due_ms)| (Some(will), due_ms));
+        let delay_s = will.as_ref().map(|will| will.delay_interval_s.min(expiry_interval_s));
+        let restored = Restored {
+            number,
+            client_id: (&*client_id).into(),
+            expiry_interval_s,
+            will,
+            inflight: flows.inflight,
+            queue: flows.queue,
+            begun,
+        };
+        let key = self.sessions.insert(Session::restore(restored, self.now));
+        let mut kept =
+            KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
+        let mut entered = Vec::with_capacity(subscriptions.len());
+        for (filter, (id, subscription)) in subscriptions {
+            kept.subscriptions.insert(filter.clone(), id);
+            entered.push((filter, subscription));
+        }
+        self.journal.adopt_session(number, kept);
+        self.sessions.count_subscriber(0, entered.len());
+        for (filter, subscription) in entered {
+            if let Some(slot) = self.sessions.get_mut(key) {
+                slot.session.restore_subscription(&filter, subscription);
+            }
+            self.enter(key, &filter, subscription, true);
+        }
+        // Who was connected when the process ended counts as gone from now on.
+        let expires_at = match (expires_at_ms, expiry_interval_s) {
+            (Some(ms), _) => Some(clock.from_wall_ms(ms)),
+            (None, u32::MAX) => None,
+            (None, interval_s) => Some(self.now.after_s(u64::from(interval_s))),
+        };
+        let will_at = delay_s.map(|delay_s| {
+            will_due_ms.map_or_else(|| self.now.after_s(u64::from(delay_s)), |ms| clock.from_wall_ms(ms))
+        });
+        self.schedule_restored(key, expires_at, will_at);
+    }
+
+    fn schedule_restored(
+        &mut self,
+        key: SessionKey,
+        expires_at: Option<Timestamp>,
+        will_at: Option<Timestamp>,
+    ) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        slot.expiry_timer = expires_at.map(|at| self.wheel.schedule(at, TimerKey::SessionExpiry(key)));
+        slot.will_timer = will_at.map(|at| self.wheel.schedule(at, TimerKey::WillDelay(key)));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a session is beside its messages: its client, its will, its deadlines and its subscriptions.
+
+use super::{Journal, records};
+use crate::shard::Shard;
+use crate::shard::sessions::SessionKey;
+use ringmq_core::hash::SeededMap;
+use ringmq_core::session::{SessionNumber, Subscription};
+use ringmq_persistence::Id;
+use ringmq_persistence::record::encode;
+use std::num::NonZeroU64;
+
+/// The records of a session.
+#[derive(Debug)]
+pub struct KeptSession {
+    /// Its own.
+    pub record: Id,
+    /// When it began.
+    pub created_ms: u64,
+    /// When it ends if nobody connects to it.
+    pub expires_at_ms: Option<u64>,
+    /// Those of its subscriptions, by filter.
+    pub subscriptions: SeededMap<Box<str>, Id>,
+}
+
+impl Journal {
+    /// A number for a new session.
+    pub fn next_number(&mut self) -> Option<SessionNumber> {
+        self.log.as_ref()?;
+        let number = NonZeroU64::new(self.next_number)?;
+        self.next_number += 1;
+        Some(SessionNumber(number))
+    }
+
+    /// Numbers up to this one are taken.
+    pub fn skip_numbers(&mut self, last: u64) {
+        self.next_number = self.next_number.max(last + 1);
+    }
+
+    /// Takes over what is known of a session from an earlier life.
+    pub fn adopt_session(&mut self, number: SessionNumber, kept: KeptSession) {
+        self.sessions.insert(number, kept);
+    }
+
+    /// Records a subscription, which may take the place of another with the same filter.
+    fn keep_subscription(&mut self, number: SessionNumber, filter: &str, subscription: &Subscription) {
+        let Some(id) = self.put(encode(&records::subscription(number, filter, subscription))) else { return };
+        let Some(kept) = self.sessions.get_mut(&number) else { return self.remove(id) };
+        if let Some(replaced) = kept.subscriptions.insert(filter.into(), id) {
+            self.remove(replaced);
+        }
+    }
+}
+
+impl Shard {
+    /// Has a session that outlives its connection remembered, from now on or as it is now. `expires_s`: when it ends,
+    /// counted from now; `will_s`: when its will is due.
+    pub fn remember_session(&mut self, key: SessionKey, expires_s: Option<u32>, will_s: Option<u32>) {
+        if !self.journal.is_enabled() {
+            return;
+        }
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let number = match slot.session.number() {
+            Some(number) => number,
+            None if slot.session.expiry_interval_s() == 0 => return,
+            None => {
+                let Some(number) = self.journal.next_number() else { return };
+                slot.session.remember_as(number);
+                number
+            }
+        };
+        let now_ms = self.journal.now_ms;
+        let after = |s: u32| now_ms.saturating_add(u64::from(s).saturating_mul(1000));
+        let expires_at_ms = expires_s.filter(|s| *s != u32::MAX).map(after);
+        self.journal.record_session(number, &slot.session, expires_at_ms, will_s.map(after));
+    }
+
+    /// The will of a session was published, or is not to be any more.
+    pub fn forget_will(&mut self, key: SessionKey) {
+        let Some(slot) = self.sessions.get(key) else { return };
+        let Some(number) = slot.session.number() else { return };
+        let Some(kept) = self.journal.sessions.get(&number) else { return };
+        let expires_at_ms = kept.expires_at_ms;
+        self.journal.record_session(number, &slot.session, expires_at_ms, None);
+    }
+
+    /// Has a subscription remembered, if its session is.
+    pub fn remember_subscription(&mut self, key: SessionKey, filter: &str, subscription: &Subscription) {
+        let Some(slot) = self.sessions.get(key) else { return };
+        if let Some(number) = slot.session.number() {
+            self.journal.keep_subscription(number, filter, subscription);
+        }
+    }
+
+    /// A subscription has ended.
+    pub fn forget_subscription(&mut self, key: SessionKey, filter: &str) {
+        let Some(number) = self.sessions.get(key).and_then(|slot| slot.session.number()) else { return };
+        let kept = self.journal.sessions.get_mut(&number);
+        if let Some(id) = kept.and_then(|kept| kept.subscriptions.remove(filter)) {
+            self.journal.remove(id);
+        }
+    }
+
+    /// A session has ended: nothing of it is remembered any more.
+    pub fn forget_session(&mut self, key: SessionKey) {
+        self.receipts.forget_acks(key);
+        let Some(slot) = self.sessions.get(key) else { return };
+        let Some(number) = slot.session.number() else { return };
+        slot.session.forget(&mut self.journal);
+        let Some(kept) = self.journal.sessions.remove(&number) else { return };
+        for id in kept.subscriptions.into_values().chain([kept.record]) {
+            self.journal.remove(id);
+        }
+    }
+}
+
+impl Journal {
+    fn record_session(
+        &mut self,
+        number: SessionNumber,
+        session: &ringmq_core::session::Session,
+        expires_at_ms: Option<u64>,
+        will_due_at_ms: Option<u64>,
+    ) {
+        let created_ms = self.sessions.get(&number).map_or(self.now_ms, |kept| kept.created_ms);
+        let record = records::session(number, session, created_ms, expires_at_ms, will_due_at_ms);
+        let Some(id) = self.put(encode(&record)) else { return };
+        let Some(kept) = self.sessions.get_mut(&number) else {
+            let kept =
+                KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
+            self.sessions.insert(number, kept);
+            return;
+        };
+        kept.expires_at_ms = expires_at_ms;
+        let replaced = std::mem::replace(&mut kept.record, id);
+        self.remove(replaced);
+    }
+}

@@ -1,0 +1,110 @@
+//! What outlives the process, between its files and the shards: opened before the shards are built, handed to them before they
+//! start, written by one thread while they run.
+
+use super::{ShardLog, Store, layout};
+use crate::config::DataPlaneConfig;
+use crate::log_port::{self, Connection};
+use crate::plane::StartError;
+use crate::reactor::{LogThread, spawn_log_thread};
+use crate::shard::{Journal, Remembered, Shard, WallClock};
+use ringmq_core::time::Timestamp;
+use std::path::PathBuf;
+
+/// The journals of all shards, and what they hold.
+#[derive(Debug)]
+pub struct Kept {
+    journals: Vec<Journal>,
+    rest: Rest,
+}
+
+/// What is left when the shards have their journals.
+#[derive(Debug)]
+pub struct Rest {
+    store: Option<Store>,
+    directories: Vec<PathBuf>,
+    remembered: Vec<Remembered>,
+}
+
+/// The logs at work.
+#[derive(Debug)]
+pub struct Logs {
+    thread: LogThread,
+    /// Unlocked when everything is written.
+    store: Store,
+}
+
+impl Kept {
+    /// Opens the store if sessions are to outlive the process, and seeds the process's hash.
+    ///
+    /// # Errors
+    /// [`StartError::Store`], [`StartError::Random`].
+    pub fn open(config: &DataPlaneConfig, shards: usize, clock: WallClock) -> Result<Kept, StartError> {
+        let level = config.durability.level;
+        if !config.sessions.durable {
+            let seed = layout::random_seed().map_err(|source| StartError::Random { source })?;
+            ringmq_core::hash::seed_process(seed);
+            let journals = (0..shards).map(|_| Journal::new(None, level, clock)).collect();
+            let rest = Rest { store: None, directories: Vec::new(), remembered: Vec::new() };
+            return Ok(Kept { journals, rest });
+        }
+        let store = Store::claim(&config.node.data_dir, shards)?;
+        ringmq_core::hash::seed_process(store.seed());
+        let logs = store.open(config, clock)?;
+        let mut rest = Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new() };
+        let mut journals = Vec::with_capacity(shards);
+        for ShardLog { directory, log, remembered } in logs {
+            journals.push(Journal::new(Some(log), level, clock));
+            rest.directories.push(directory);
+            rest.remembered.push(remembered);
+        }
+        Ok(Kept { journals, rest })
+    }
+
+    /// The journals, for the shards to be built with, and the rest.
+    pub fn split(self) -> (Vec<Journal>, Rest) {
+        (self.journals, self.rest)
+    }
+}
+
+impl Rest {
+    /// Gives each shard what it held, and has them know of each other's subscriptions: whoever publishes to any of them
+    /// reaches all that were there before.
+    pub fn restore(&mut self, shards: &mut [Shard], now: Timestamp) {
+        for (shard, remembered) in shards.iter_mut().zip(self.remembered.drain(..)) {
+            shard.restore(remembered, now);
+        }
+        for teller in 0..shards.len() {
+            let (from, news) = shards[teller].introduce();
+            for (hearer, shard) in shards.iter_mut().enumerate() {
+                if hearer != teller {
+                    shard.meet(from, &news);
+                }
+            }
+        }
+    }
+
+    /// Starts the thread of the logs and connects the shards to it. `None` without a store.
+    ///
+    /// # Errors
+    /// [`StartError::Logs`].
+    pub fn start(self, shards: &mut [Shard]) -> Result<Option<Logs>, StartError> {
+        let Some(store) = self.store else { return Ok(None) };
+        let bells = shards.iter().map(Shard::bell).collect();
+        let connected = log_port::connect(bells);
+        let Connection { ports, desk, hearing, closer } =
+            connected.map_err(|error| StartError::Logs { reason: error.to_string() })?;
+        let thread = spawn_log_thread(self.directories, desk, hearing, closer)?;
+        for (shard, port) in shards.iter_mut().zip(ports) {
+            shard.connect_log(port);
+        }
+        Ok(Some(Logs { thread, store }))
+    }
+}
+
+impl Logs {
+    /// The shards are gone: ends the thread and lets others use the store.
+    pub fn close(self) {
+        self.thread.join();
+        drop(self.store);
+    }
+}
