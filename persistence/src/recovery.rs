@@ -291,9 +291,7 @@ impl Survey {
         for (number, end) in std::mem::take(&mut self.cuts) {
             let end = end.min(self.remains.segments.find(number).map_or(0, |segment| segment.allocated));
             storage.cut(number, end).await?;
-            if let Some(segment) = self.remains.segments.find_mut(number) {
-                segment.allocated = end;
-            }
+            self.remains.segments.allocate(number, end);
         }
         if has_cuts {
             storage.sync_directory().await?;

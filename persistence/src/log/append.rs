@@ -96,8 +96,8 @@ impl Machine {
     }
 
     fn create(&mut self, number: SegmentNumber, bytes: u64) {
+        self.segments.allocate(number, bytes);
         if let Some(segment) = self.segments.find_mut(number) {
-            segment.allocated = bytes;
             segment.creating += 1;
         }
         self.to_create.push_back((number, bytes));

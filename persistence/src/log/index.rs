@@ -97,9 +97,8 @@ impl Index {
 
     /// Bytes of memory taken.
     pub fn memory_bytes(&self) -> usize {
-        let entries: usize =
-            self.chunks.iter().map(|chunk| chunk.entries.capacity() * size_of::<Entry>()).sum();
-        entries + self.chunks.capacity() * size_of::<Chunk>()
+        // A chunk has room for all its entries from the first on, and never grows.
+        self.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>() + self.chunks.capacity() * size_of::<Chunk>()
     }
 
     /// Where the record lies.
@@ -268,6 +267,7 @@ mod tests {
                 assert_eq!(index.location(seed), model.get(&seed).copied());
             }
             assert_eq!(index.len(), model.len());
+            assert!(index.chunks.iter().all(|chunk| chunk.entries.capacity() == CHUNK_ENTRIES));
             assert!(index.iter().eq(model.into_iter()));
         }
     }

@@ -277,13 +277,13 @@ impl Machine {
         self.queue.pending_bytes
     }
 
-    /// Figures for the operator.
+    /// Figures for the operator. They are kept up to date: nothing is counted here.
     pub fn figures(&self) -> Figures {
         Figures {
             records: self.index.len() as u64,
-            live_bytes: self.segments.iter().map(|(_, segment)| segment.live_bytes).sum(),
+            live_bytes: self.segments.live_bytes(),
             allocated_bytes: self.segments.allocated_bytes(),
-            segments: self.segments.iter().count() as u64,
+            segments: self.segments.len() as u64,
             pending_bytes: self.queue.pending_bytes as u64,
             index_bytes: self.index.memory_bytes() as u64,
             ..self.figures

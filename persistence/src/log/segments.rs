@@ -18,7 +18,7 @@ pub enum Fate {
 /// One segment.
 #[derive(Debug, Default)]
 pub struct Segment {
-    /// Bytes of its file.
+    /// Bytes of its file. Of a segment among others, [`Segments::allocate`] says how many they are.
     pub allocated: u64,
     /// Where its last record ends, as far as it was written.
     pub end: u64,
@@ -61,6 +61,10 @@ impl Segment {
 #[derive(Debug, Default)]
 pub struct Segments {
     all: BTreeMap<SegmentNumber, Segment>,
+    /// Bytes of all files.
+    allocated: u64,
+    /// Bytes of all live records.
+    live_bytes: u64,
     /// The number of the first that can still be written to.
     pub first_open: u32,
     /// Segments that may be empty.
@@ -82,7 +86,28 @@ impl Segments {
 
     /// Adds a segment.
     pub fn insert(&mut self, number: SegmentNumber, segment: Segment) {
-        self.all.insert(number, segment);
+        self.allocated += segment.allocated;
+        self.live_bytes += segment.live_bytes;
+        let old = self.all.insert(number, segment);
+        debug_assert!(old.is_none(), "a number is given out once");
+    }
+
+    /// The segment's file has so many bytes now.
+    pub fn allocate(&mut self, number: SegmentNumber, bytes: u64) {
+        if let Some(segment) = self.all.get_mut(&number) {
+            self.allocated = self.allocated - segment.allocated + bytes;
+            segment.allocated = bytes;
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// All of them, in the order they were written.
@@ -97,7 +122,12 @@ impl Segments {
 
     /// Bytes of all files.
     pub fn allocated_bytes(&self) -> u64 {
-        self.all.values().map(|segment| segment.allocated).sum()
+        self.allocated
+    }
+
+    /// Bytes of all live records.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     /// Whether nothing will be written to it any more.
@@ -110,6 +140,7 @@ impl Segments {
         if let Some(segment) = self.all.get_mut(&number) {
             segment.live += 1;
             segment.live_bytes += bytes;
+            self.live_bytes += bytes;
         }
     }
 
@@ -121,7 +152,9 @@ impl Segments {
         };
         debug_assert!(segment.live > 0 && segment.live_bytes >= bytes, "only what was counted goes");
         segment.live = segment.live.saturating_sub(1);
-        segment.live_bytes = segment.live_bytes.saturating_sub(bytes);
+        let gone = segment.live_bytes.min(bytes);
+        segment.live_bytes -= gone;
+        self.live_bytes -= gone;
         let is_last = segment.live == 0;
         if is_closed && segment.live_bytes < threshold {
             self.sparse.insert(number);
@@ -131,7 +164,10 @@ impl Segments {
 
     /// Forgets a segment whose file is gone for good, and with it what others kept for its sake.
     pub fn remove(&mut self, number: SegmentNumber) {
-        self.all.remove(&number);
+        if let Some(segment) = self.all.remove(&number) {
+            self.allocated -= segment.allocated;
+            self.live_bytes -= segment.live_bytes;
+        }
         self.empties.remove(&number);
         self.sparse.remove(&number);
         for (other, segment) in &mut self.all {
@@ -145,5 +181,46 @@ impl Segments {
     /// Segments whose records may lie elsewhere too.
     pub fn stale(&self) -> impl Iterator<Item = SegmentNumber> + '_ {
         self.all.iter().filter(|(_, segment)| segment.is_stale).map(|(number, _)| *number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn totals_are_the_sums_of_the_segments(steps in proptest::collection::vec((0_u8..6, 1_u32..6, 1_u64..100), 1..400)) {
+            let mut segments = Segments::default();
+            let mut live: BTreeMap<SegmentNumber, Vec<u64>> = BTreeMap::new();
+            for (what, number, bytes) in steps {
+                let number = SegmentNumber(number);
+                match what {
+                    0 if segments.find(number).is_none() => {
+                        segments.insert(number, Segment { allocated: 100 * bytes, ..Segment::default() });
+                    }
+                    1 => segments.allocate(number, 7 * bytes),
+                    2 => {
+                        segments.remove(number);
+                        live.remove(&number);
+                    }
+                    3 => {
+                        if let Some(last) = live.get_mut(&number).and_then(Vec::pop) {
+                            segments.remove_live(number, last, 0);
+                        }
+                    }
+                    _ => {
+                        segments.add_live(number, bytes);
+                        if segments.find(number).is_some() {
+                            live.entry(number).or_default().push(bytes);
+                        }
+                    }
+                }
+                let allocated: u64 = segments.iter().map(|(_, segment)| segment.allocated).sum();
+                assert_eq!(segments.allocated_bytes(), allocated);
+                assert_eq!(segments.live_bytes(), live.values().flatten().sum::<u64>());
+                assert_eq!(segments.len(), segments.iter().count());
+            }
+        }
     }
 }
