@@ -1,5 +1,6 @@
 //! Shard ids and sets of them. A set is a value of 32 bytes; it never allocates.
 
+use crate::hash::hash_str;
 use crate::limits::SHARDS_MAX;
 
 const WORDS: usize = SHARDS_MAX / 64;
@@ -12,6 +13,13 @@ impl ShardId {
     /// The id as an index into a table with an entry per shard.
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// Which of so many shards a client id or a retained topic belongs to. What is stored lies where this says: another rule
+    /// needs another layout of the store.
+    pub fn home_of(key: &str, shards: usize) -> ShardId {
+        debug_assert!((1..=SHARDS_MAX).contains(&shards), "{shards} shards");
+        ShardId((hash_str(key) % shards as u64) as u8)
     }
 }
 

@@ -7,12 +7,12 @@
 mod message;
 mod session;
 
-use rkyv::api::high::{HighSerializer, HighValidator};
+use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Error as RkyvError;
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
-use rkyv::{Archive, Portable, Serialize};
+use rkyv::{Archive, Deserialize, Portable, Serialize};
 
 pub use message::{
     ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedRetained, ArchivedSent, Body, Queued, Received,
@@ -82,6 +82,19 @@ where
         return Err(RecordError::Kind { found: kind, expected: R::KIND });
     }
     rkyv::access(payload).map_err(|source| RecordError::Malformed { kind, source })
+}
+
+/// The record in a payload as a value of its own, checked first.
+///
+/// # Errors
+/// [`RecordError::Kind`], [`RecordError::Malformed`].
+pub fn decode<R>(kind: u16, payload: &[u8]) -> Result<R, RecordError>
+where
+    R: Record,
+    R::Archived:
+        Portable + for<'a> CheckBytes<HighValidator<'a, RkyvError>> + Deserialize<R, HighDeserializer<RkyvError>>,
+{
+    rkyv::deserialize(access::<R>(kind, payload)?).map_err(|source| RecordError::Malformed { kind, source })
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use super::{Ending, Shard, cx};
 use crate::reactor::{Parcel, Token};
 use ringmq_core::authentication::{AuthExchange, NoMethods};
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
-use ringmq_core::hash::hash_str;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
@@ -86,7 +85,7 @@ impl Shard {
 
     /// The shard that owns the session of a client.
     fn home_of(&self, client_id: &str) -> ShardId {
-        ShardId((hash_str(client_id) % self.shards as u64) as u8)
+        ShardId::home_of(client_id, self.shards)
     }
 
     /// The reactor let go of a socket; it travels to the client's home.

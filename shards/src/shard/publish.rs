@@ -7,7 +7,6 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{AckKind, Publish, QoS, SubscriptionOptions};
-use ringmq_core::hash::hash_str;
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::{LazyPublication, Origin, Publication};
 use ringmq_core::routing::{ShardId, ShardSet};
@@ -93,7 +92,7 @@ impl Shard {
 
     /// The shard that owns the retained message of a topic.
     pub(super) fn topic_owner(&self, topic: &str) -> ShardId {
-        ShardId((hash_str(topic) % self.shards as u64) as u8)
+        ShardId::home_of(topic, self.shards)
     }
 
     /// Routes a message to everybody who wants it. `publisher` keeps its place in shared subscriptions.
