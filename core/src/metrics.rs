@@ -4,7 +4,7 @@
 
 macro_rules! metrics {
     ($($variant:ident = $name:literal,)*) => {
-        /// A counter; its name is the one users of EMQX know.
+        /// A counter; its name is the one users of EMQX know, where EMQX has it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         #[expect(missing_docs, reason = "each counter is documented by the name it is exported under")]
@@ -104,6 +104,13 @@ metrics! {
     LaneMessages = "lane.messages",
     LaneStalls = "lane.stalls",
     ConnectionsRefused = "connections.refused",
+    PersistenceRecordsPut = "persistence.records.put",
+    PersistenceRecordsRemoved = "persistence.records.removed",
+    PersistenceBytesWritten = "persistence.bytes.written",
+    PersistenceWrites = "persistence.writes",
+    PersistenceSyncs = "persistence.syncs",
+    PersistenceCompactionCopies = "persistence.compaction.copies",
+    PersistencePublicationsRefused = "persistence.publications.refused",
 }
 
 /// The number of counters.

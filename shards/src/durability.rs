@@ -17,14 +17,22 @@ pub enum DurabilityLevel {
 }
 
 impl DurabilityLevel {
+    /// Every level, the lowest first.
+    pub const ALL: [DurabilityLevel; 3] =
+        [DurabilityLevel::Memory, DurabilityLevel::Wal, DurabilityLevel::Fsync];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DurabilityLevel::Memory => "memory",
+            DurabilityLevel::Wal => "wal",
+            DurabilityLevel::Fsync => "fsync",
+        }
+    }
+
     /// The level of this name.
     pub fn parse(name: &str) -> Option<DurabilityLevel> {
-        match name {
-            "memory" => Some(DurabilityLevel::Memory),
-            "wal" => Some(DurabilityLevel::Wal),
-            "fsync" => Some(DurabilityLevel::Fsync),
-            _ => None,
-        }
+        DurabilityLevel::ALL.into_iter().find(|level| level.name() == name)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
-use journal::Receipts;
+use journal::{LogFigures, Receipts};
 use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
 use publish::Matches;
 use retained::Retained;
@@ -111,6 +111,7 @@ pub struct Shard {
     ending: Ending,
     journal: Journal,
     receipts: Receipts,
+    log_figures: LogFigures,
     /// The thread that does the log's operations.
     log_port: Option<LogPort>,
     /// Shards with subscriptions of sessions that outlive the process; this one among them once it has told the others.
@@ -177,6 +178,7 @@ impl Shard {
             ending: Ending::Serving,
             journal,
             receipts: Receipts::default(),
+            log_figures: LogFigures::default(),
             log_port: None,
             durable_shards: ShardSet::EMPTY,
             config,
@@ -275,6 +277,7 @@ impl Shard {
         self.commit();
         self.post_log_operations();
         self.mesh.flush();
+        self.publish_log_figures();
         self.cells.publish(&mut self.tally);
         for (gauge, value) in [
             (Gauge::Sessions, self.sessions.len()),

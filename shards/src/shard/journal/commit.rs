@@ -7,6 +7,7 @@ use crate::shard::lanes::LaneMessage;
 use crate::shard::sessions::SessionKey;
 use crate::shard::{Shard, cx};
 use ringmq_core::codec::{AckKind, ProtocolVersion, Publish, QoS};
+use ringmq_core::metrics::Metric;
 use ringmq_core::publication::PublicationRef;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
@@ -31,6 +32,7 @@ impl Shard {
         let Some(port) = &self.log_port else { return };
         while let Some((ticket, answer)) = port.poll_answer() {
             self.journal.handle_answer(ticket, answer);
+            self.log_figures.touch();
         }
         if let Some(error) = self.journal.take_failure() {
             self.handle_log_failure(&error);
@@ -40,6 +42,7 @@ impl Shard {
         }
         let written = self.journal.reached(DurabilityLevel::Wal);
         let synced = self.journal.reached(DurabilityLevel::Fsync);
+        self.note_commits([written, synced]);
         while let Some((goal, outcome)) = self.receipts.poll_reached(written, synced) {
             self.reach(goal, outcome);
         }
@@ -56,6 +59,7 @@ impl Shard {
             shard = self.id.0, %error, cause,
             "the log of a shard has failed: durable publications are refused; mend its file system and restart"
         );
+        self.log_figures.forget_commits();
         while let Some((goal, outcome)) = self.receipts.poll_missed() {
             self.reach(goal, outcome);
         }
@@ -69,6 +73,9 @@ impl Shard {
         if self.log_port.is_none() {
             return;
         }
+        if self.journal.is_unsealed {
+            self.log_figures.touch();
+        }
         let awaited = self.receipts.awaits_sync();
         let position = self.journal.seal(awaited == Some(true)).as_u64();
         if awaited.is_some() {
@@ -77,6 +84,7 @@ impl Shard {
                     self.reach(goal, outcome);
                 }
             } else {
+                self.log_figures.note_sealed(position, self.receipts.fresh_counts(), self.now);
                 self.receipts.seal(position);
             }
         }
@@ -175,6 +183,7 @@ impl Shard {
         let is_told = outcome == Outcome::Stored || connection.version == ProtocolVersion::V5;
         self.mark_dirty(token);
         if outcome == Outcome::Refused {
+            self.tally.bump(Metric::PersistencePublicationsRefused);
             self.abandon_exchange(key, ack);
         }
         if !is_told {

@@ -4,12 +4,14 @@
 //! here performs IO or waits.
 
 mod commit;
+mod figures;
 mod keeping;
 mod receipts;
 mod records;
 mod restore;
 mod sessions;
 
+pub use figures::LogFigures;
 pub use receipts::{Goal, Outcome, PendingAck, Receipt, Receipts};
 pub use records::WallClock;
 pub use restore::Remembered;

@@ -181,6 +181,12 @@ impl Receipts {
         (!self.fresh.is_empty()).then(|| self.fresh.iter().any(|(level, _)| *level == DurabilityLevel::Fsync))
     }
 
+    /// How many were recorded since the last seal, by what they wait for: `Wal` and `Fsync`.
+    pub fn fresh_counts(&self) -> [usize; 2] {
+        let synced = self.fresh.iter().filter(|(level, _)| *level == DurabilityLevel::Fsync).count();
+        [self.fresh.len() - synced, synced]
+    }
+
     /// What was recorded since the last seal lies before this position.
     pub fn seal(&mut self, position: u64) {
         for (level, token) in self.fresh.drain(..) {
