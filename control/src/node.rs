@@ -1,5 +1,6 @@
 //! What the endpoints know about the node they speak for.
 
+use ringmq_shards::durability::DurabilityLevel;
 use ringmq_shards::metrics::MetricsReader;
 use std::time::Instant;
 
@@ -12,6 +13,8 @@ pub struct ControlNode {
     pub version: &'static str,
     /// When the process started to serve.
     pub started: Instant,
-    /// Counters and gauges of all shards.
+    /// The level of publications that no rule is made for; `Memory` if nothing outlives the process.
+    pub durability: DurabilityLevel,
+    /// Counters, gauges and histograms of all shards.
     pub metrics: MetricsReader,
 }

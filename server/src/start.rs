@@ -8,6 +8,7 @@ use crate::logging::{self, LogError};
 use crate::signals::{self, Request};
 use ringmq_control::{Control, ControlError, ControlNode, ControlSocket};
 use ringmq_shards::DataPlane;
+use ringmq_shards::durability::DurabilityLevel;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -105,8 +106,15 @@ fn start_control(
     plane: &DataPlane,
     started: Instant,
 ) -> Result<Control, StartError> {
-    let node =
-        ControlNode { name: config.node.name.clone(), version: VERSION, started, metrics: plane.metrics() };
+    let durability =
+        if config.sessions.durable { config.durability.level } else { DurabilityLevel::Memory };
+    let node = ControlNode {
+        name: config.node.name.clone(),
+        version: VERSION,
+        started,
+        durability,
+        metrics: plane.metrics(),
+    };
     Ok(ringmq_control::start(socket, node)?)
 }
 

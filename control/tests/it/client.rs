@@ -2,6 +2,7 @@
 
 use ringmq_control::config::{DashboardConfig, DashboardListeners, HttpListenerConfig};
 use ringmq_control::{Control, ControlNode, ControlSocket, start};
+use ringmq_shards::durability::DurabilityLevel;
 use ringmq_shards::metrics::{MetricsReader, ShardCells};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +20,7 @@ pub fn control(cells: &[Arc<ShardCells>]) -> Control {
         name: "ringmq@test".to_owned(),
         version: "1.2.3",
         started: Instant::now(),
+        durability: DurabilityLevel::Fsync,
         metrics: MetricsReader::new(Arc::from(cells)),
     };
     start(socket, node).unwrap()

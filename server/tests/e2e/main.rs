@@ -21,6 +21,8 @@ mod flow_control;
 mod keep_alive;
 #[path = "16_limits.rs"]
 mod limits;
+#[path = "23_log_figures.rs"]
+mod log_figures;
 #[path = "10_offline_queue.rs"]
 mod offline_queue;
 #[path = "20_process.rs"]
