@@ -106,8 +106,7 @@ fn start_control(
     plane: &DataPlane,
     started: Instant,
 ) -> Result<Control, StartError> {
-    let durability =
-        if config.sessions.durable { config.durability.level } else { DurabilityLevel::Memory };
+    let durability = if config.sessions.durable { config.durability.level } else { DurabilityLevel::Memory };
     let node = ControlNode {
         name: config.node.name.clone(),
         version: VERSION,

@@ -97,6 +97,27 @@ fn publications_that_cannot_be_stored_are_counted() {
 }
 
 #[test]
+fn a_log_that_has_failed_raises_a_gauge() {
+    for shards in [1, 4] {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let at = format!("node.data_dir={}", data.path().join("data").display());
+        let broker = Broker::with(shards, &[&at, "persistence.segment_bytes=1MB"]);
+        publish_to_one_who_is_away(&broker);
+        assert_eq!(broker.metric("persistence.failed_logs"), 0);
+        // The next segment cannot be created.
+        std::fs::remove_dir_all(data.path().join("data/shards")).expect("removed");
+        let mut publisher = Login::v5("publisher").open(&broker);
+        let is_refused = (0..100).any(|_| {
+            publisher.publish(message("figures", vec![b'x'; 64 << 10]).qos(1)) == ReasonCode::QuotaExceeded
+        });
+        assert!(is_refused, "6 MB went into a log without a directory");
+        broker.wait_metric("persistence.failed_logs", 1);
+        assert_eq!(broker.metric("persistence.failed_logs"), 1);
+        broker.wait_metric("persistence.publications.refused", 1);
+    }
+}
+
+#[test]
 fn without_a_store_there_is_nothing_to_count() {
     at_shards(&["sessions.durable=false"], |broker| {
         publish_to_one_who_is_away(broker);
