@@ -8,6 +8,7 @@ mod calibrate;
 mod clock;
 mod compare;
 mod conn;
+mod durable;
 mod live;
 mod load;
 mod net;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Retain(retain) => (retain::run(retain), retain.stored.target.json),
         Command::Offline(offline) => (offline::run(offline), offline.stored.target.json),
         Command::Calibrate(calibrate) => return end(calibrate::run(calibrate).map(|()| true)),
+        Command::Durable(durable) => return end(durable::run(durable)),
         Command::Compare(compare) => return end(compare::run(compare, quiet)),
         Command::Report(report) => return end(page::run(report).map(|()| true)),
         Command::Run(_) => (Err(anyhow::anyhow!("a scenario file names no other")), false),

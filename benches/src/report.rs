@@ -72,6 +72,13 @@ impl Report {
         }
     }
 
+    /// Why the run is a failed one, and the first cause where something has one.
+    pub fn failures(&self) -> impl Iterator<Item = &str> {
+        let causes = self.rows.iter().filter(|row| row.key == "first_failure");
+        let causes = causes.filter_map(|row| row.value.as_str());
+        self.failures.iter().map(String::as_str).chain(causes)
+    }
+
     /// Whether everything measured was also verified.
     pub fn is_passed(&self) -> bool {
         self.failures.is_empty()

@@ -3,6 +3,7 @@
 mod calibrate;
 mod compare;
 mod connections;
+mod durable;
 mod named;
 mod report;
 mod stored;
@@ -13,6 +14,7 @@ pub use calibrate::CalibrateArguments;
 use clap::{Parser, Subcommand};
 pub use compare::CompareArguments;
 pub use connections::{ConnArguments, StormArguments};
+pub use durable::DurableArguments;
 pub use named::NamedArguments;
 pub use report::ReportArguments;
 pub use stored::{OfflineArguments, RetainArguments, StoredArguments};
@@ -57,6 +59,8 @@ pub enum Command {
     Retain(RetainArguments),
     /// Queue messages for persistent sessions that are away, then let all come back.
     Offline(OfflineArguments),
+    /// Start RingMQ at each level of durability and compare what it costs to queue messages for sessions that are away.
+    Durable(DurableArguments),
     /// Run a scenario of the Open MQTT Benchmark Suite, or a scenario file.
     Run(NamedArguments),
     /// Measure what things cost a RingMQ on this host, for `ringmq capacity`.

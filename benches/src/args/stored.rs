@@ -83,6 +83,7 @@ impl RetainArguments {
             qos: QoS::from_u8(self.qos).unwrap_or_default(),
             payload_bytes: self.stored.payload as usize,
             topics: self.messages,
+            fanout: 1,
             messages: 1,
         }
     }
@@ -96,24 +97,32 @@ pub struct OfflineArguments {
     /// What is queued, and how.
     #[command(flatten)]
     pub stored: StoredArguments,
-    /// Persistent sessions, each with a subscription to a topic of its own.
+    /// Persistent sessions, each with a subscription to one topic.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub sessions: u32,
     /// Messages queued for each session.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub messages: u32,
+    /// Sessions that share a topic: each message is queued for so many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub fanout: u32,
     /// Quality of service of publications and subscriptions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub qos: u8,
 }
 
 impl OfflineArguments {
+    /// How many topics the sessions have subscribed to.
+    pub fn topics(&self) -> u32 {
+        self.sessions.div_ceil(self.fanout)
+    }
+
     /// The messages to be queued.
     pub fn to_deposit(&self) -> Deposit {
         Deposit {
             target: self.stored.target.clone(),
             prefix: format!("{}/o", self.stored.target.prefix),
-            topics: self.sessions,
+            topics: self.topics(),
             messages: self.messages,
             publishers: self.stored.publishers,
             qos: QoS::from_u8(self.qos).unwrap_or_default(),
@@ -132,7 +141,8 @@ impl OfflineArguments {
             clients: self.sessions,
             qos: QoS::from_u8(self.qos).unwrap_or_default(),
             payload_bytes: self.stored.payload as usize,
-            topics: self.sessions,
+            topics: self.topics(),
+            fanout: self.fanout,
             messages: self.messages,
         }
     }

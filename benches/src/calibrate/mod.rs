@@ -10,7 +10,7 @@ mod steps;
 use crate::args::CalibrateArguments;
 use crate::net::syscalls;
 use anyhow::{Context, Result, ensure};
-use broker::Broker;
+pub use broker::Broker;
 use file::Making;
 use samples::{Samples, Step};
 use serde_json::Value;
@@ -141,7 +141,10 @@ impl Course<'_> {
 }
 
 /// What the broker calls itself; it must be RingMQ, whose flags are used to start it.
-fn version_of(program: &Path) -> Result<String> {
+///
+/// # Errors
+/// When it does not start or is another program.
+pub fn version_of(program: &Path) -> Result<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("--broker {}", program.display()))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 pub enum Step {
     /// Subscribe to everything below the prefix once all are connected, and receive retained messages.
     Retained,
-    /// Begin a persistent session with a subscription to the topic of the client's number.
+    /// Begin a persistent session with a subscription to a topic that follows from the client's number.
     Begin,
     /// Resume the session and receive what it holds.
     Resume,
@@ -44,6 +44,8 @@ pub struct Collection {
     pub payload_bytes: usize,
     /// Topics at [`Step::Retained`].
     pub topics: u32,
+    /// Sessions with the same topic at the other steps; at least 1.
+    pub fanout: u32,
     /// Messages of each session at [`Step::Resume`].
     pub messages: u32,
 }
@@ -183,7 +185,7 @@ impl<'a> Collectors<'a> {
             }
             Receipts::Session(sequence) => {
                 ensure!(
-                    topic == collector.number,
+                    topic == collector.number / collection.fanout,
                     "session {} received from topic {topic}",
                     collector.number
                 );
@@ -222,7 +224,7 @@ impl Actor for Collectors<'_> {
         let is_clean = matches!(collection.step, Step::Retained | Step::End);
         let keep_alive_s = collection.target.keep_alive;
         let connect = wire::connect(self.version, &self.client_id(index), is_clean, keep_alive_s)?;
-        let filters = [numbered::topic(&collection.prefix, number)];
+        let filters = [numbered::topic(&collection.prefix, number / collection.fanout)];
         let is_beginning = collection.step == Step::Begin;
         let subscribe = is_beginning.then(|| wire::subscribe(self.version, &filters, collection.qos));
         Ok((number, Greeting { connect, subscribe: subscribe.transpose()? }))

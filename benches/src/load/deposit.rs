@@ -45,6 +45,8 @@ struct Depositor {
     published: u64,
     acknowledged: u64,
     window: Window,
+    /// When the messages in the window were sent, by their number; as many as the window holds.
+    sent_ns: Vec<u64>,
     /// At QoS 0 nothing is acknowledged; the answer to a PINGREQ behind the last message says that all were read.
     is_pinged: bool,
     is_done: bool,
@@ -88,6 +90,7 @@ impl<'a> Depositors<'a> {
                 published: 0,
                 acknowledged: 0,
                 window: Window::new(deposit.window_messages, 0, true),
+                sent_ns: vec![0; deposit.window_messages.max(1) as usize],
                 is_pinged: false,
                 is_done: topics == 0,
             }
@@ -122,7 +125,8 @@ impl<'a> Depositors<'a> {
                 return;
             }
             if is_acknowledged {
-                publisher.window.push();
+                let places = publisher.sent_ns.len();
+                publisher.sent_ns[publisher.window.push() as usize % places] = now_ns;
             }
             let sequence = publisher.published;
             let (round, position) = (sequence / publisher.topics, sequence % publisher.topics);
@@ -138,7 +142,7 @@ impl<'a> Depositors<'a> {
         }
     }
 
-    fn handle_ack(&mut self, clients: &mut Clients, index: u32, ack: &Ack) -> Result<()> {
+    fn handle_ack(&mut self, clients: &mut Clients, index: u32, ack: &Ack, now_ns: u64) -> Result<()> {
         ensure!(
             matches!(ack.kind, AckKind::Puback | AckKind::Pubrec | AckKind::Pubcomp),
             "unexpected {:?} at a publisher",
@@ -150,8 +154,11 @@ impl<'a> Depositors<'a> {
             return wire::acknowledge(AckKind::Pubrel, ack.packet_id, self.version, clients.out(index));
         }
         let publisher = &mut self.publishers[index as usize];
+        let number = publisher.window.number_of(ack.packet_id).unwrap_or_default();
         if publisher.window.handle_acknowledgement(ack.packet_id) {
             publisher.acknowledged += 1;
+            let sent_ns = publisher.sent_ns[number as usize % publisher.sent_ns.len()];
+            self.outcome.latency.record(now_ns.saturating_sub(sent_ns));
         } else {
             self.outcome.acks_unexpected += 1;
         }
@@ -239,10 +246,10 @@ impl Driver for Depositors<'_> {
         clients: &mut Clients,
         index: u32,
         packet: Packet<'_>,
-        _now_ns: u64,
+        now_ns: u64,
     ) -> Result<()> {
         match packet {
-            Packet::Ack(ack) => self.handle_ack(clients, index, &ack),
+            Packet::Ack(ack) => self.handle_ack(clients, index, &ack, now_ns),
             Packet::Pingresp => {
                 self.handle_pong(index);
                 Ok(())

@@ -129,7 +129,8 @@ impl Window {
         (self.oldest..self.next).contains(&number)
     }
 
-    fn number_of(&self, packet_id: PacketId) -> Option<u64> {
+    /// The sequence number of the message on its way that has this packet identifier.
+    pub fn number_of(&self, packet_id: PacketId) -> Option<u64> {
         let position = u64::from(packet_id.as_u16()) - 1;
         let oldest_position = self.oldest % PACKET_IDS;
         let wrap = if position < oldest_position { PACKET_IDS } else { 0 };

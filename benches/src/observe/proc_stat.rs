@@ -50,6 +50,11 @@ impl ProcStat {
         kib_field(&status, "VmRSS:").context("/proc/PID/status has no VmRSS")
     }
 
+    /// Bytes it has had written to disks so far; 0 where the kernel does not tell.
+    pub fn written_bytes(&self) -> u64 {
+        self.read("io").ok().and_then(|text| number_of(&text, "write_bytes:")).unwrap_or(0)
+    }
+
     /// Proportional bytes; 0 where the kernel does not tell. Walks all mappings, so not to be called often.
     pub fn pss_bytes(&self) -> u64 {
         self.read("smaps_rollup").ok().and_then(|text| kib_field(&text, "Pss:")).unwrap_or(0)
@@ -68,6 +73,11 @@ impl ProcStat {
         let path = self.directory.join(file);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
+}
+
+/// The line `name: 123`.
+fn number_of(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`. The command name, field 2, may contain spaces and brackets, so fields are
@@ -89,6 +99,13 @@ mod tests {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 17 5 0 0 20 0 3 0 1 2 3";
         assert_eq!(cpu_ticks(stat), Some(22));
         assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn written_bytes_are_not_those_that_were_cancelled() {
+        let io = "wchar: 9\nread_bytes: 7\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
+        assert_eq!(number_of(io, "write_bytes:"), Some(4096));
+        assert_eq!(number_of("wchar: 9\n", "write_bytes:"), None);
     }
 
     #[test]

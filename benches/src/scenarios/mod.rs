@@ -4,5 +4,5 @@ pub mod named;
 pub mod offline;
 pub mod retain;
 pub mod stage;
-mod stored;
+pub mod stored;
 pub mod traffic;

@@ -15,6 +15,7 @@ pub fn run(arguments: &OfflineArguments) -> Result<Report> {
     let mut run = StoredRun::new("offline", &arguments.stored, arguments.sessions)?;
     run.report().add("sessions", arguments.sessions);
     run.report().add("messages", arguments.messages);
+    run.report().add("fanout", arguments.fanout);
     run.report().add("qos", arguments.qos);
 
     // A run that was cut off may have left sessions of the same names.

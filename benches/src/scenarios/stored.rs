@@ -40,6 +40,9 @@ pub struct Taken {
     pub broker_cpu_us: f64,
     /// CPU time of this process.
     pub own_cpu_us: f64,
+    /// Within which half of the publications was acknowledged, and 99 % of them; 0 where nothing was.
+    pub ack_p50_us: f64,
+    pub ack_p99_us: f64,
 }
 
 impl Taken {
@@ -149,6 +152,8 @@ impl StoredRun {
             (true, 1..) => Sample { now_ns: outcome.last_ns, ..after },
             _ => after,
         };
+        let ack_us = |quantile| outcome.latency.quantile_ns(quantile) as f64 / 1e3;
+        let (ack_p50_us, ack_p99_us) = (ack_us(0.5), ack_us(0.99));
         self.outcomes.push(outcome);
         Ok(Taken {
             published: after.totals.published,
@@ -156,6 +161,8 @@ impl StoredRun {
             seconds: end.seconds_since(&before),
             broker_cpu_us: after.broker_cpu_us_since(&before),
             own_cpu_us: after.own_cpu_us_since(&before),
+            ack_p50_us,
+            ack_p99_us,
         })
     }
 }

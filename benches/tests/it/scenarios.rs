@@ -72,8 +72,25 @@ fn a_flawless_broker_passes_every_scenario_at_every_qos_and_version() {
         if !more.contains("--qos 0") {
             let report = passes(&format!("{OFFLINE} {more}"));
             assert_eq!((&report["queued"], &report["delivered"]), (&Value::from(100), &Value::from(100)));
+            let report = passes(&format!("{OFFLINE} {more} --fanout 2"));
+            assert_eq!((&report["queued"], &report["delivered"]), (&Value::from(60), &Value::from(100)));
         }
     });
+}
+
+#[test]
+fn durable_starts_only_what_is_ringmq_and_gives_each_publisher_a_topic() {
+    for (options, said) in
+        [("--fanout 1", "is not RingMQ"), ("--fanout 20", "100 publishers need a topic each")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringmq-bench"))
+            .args(["durable", "--broker", "/bin/true"])
+            .args(options.split(' '))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anyhow::Result;
 /// What one worker, or all of them together, found.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Latencies of the messages delivered while measuring.
+    /// Latencies of the messages delivered while measuring; of a deposit, until they were acknowledged.
     pub latency: Histogram,
     /// Lost, duplicated, out of order.
     pub findings: Findings,
