@@ -74,8 +74,13 @@ pub(crate) struct Survey {
 enum Extent {
     /// It is complete; its successor says where it ends, or nothing does any more.
     Closed(Option<u64>),
-    /// It was being written; everything before here was synced.
-    Open(u64),
+    /// It was being written.
+    Open {
+        /// Everything before here was synced.
+        synced: u64,
+        /// Here begins the first write that is not whole.
+        whole: u64,
+    },
 }
 
 impl Survey {
@@ -137,15 +142,18 @@ impl Survey {
         let extent = if limit.is_some() || (has_header && !is_last) {
             Extent::Closed(limit)
         } else {
-            Extent::Open(synced_through(storage, listed).await?)
+            survey_open(storage, listed).await?
         };
         // A segment whose first write was torn has no header and nothing says that any of it was synced.
-        let is_beheaded = !has_header && matches!(extent, Extent::Closed(_) | Extent::Open(1..));
+        let is_beheaded = !has_header && matches!(extent, Extent::Closed(_) | Extent::Open { synced: 1.., .. });
         if is_beheaded {
             self.damage(number, 0..BLOCK_BYTES as u64, None);
         }
         let end = self.absorb(storage, listed, extent).await?;
-        if matches!(extent, Extent::Open(_)) {
+        if let Extent::Open { whole, .. } = extent {
+            if whole < listed.bytes {
+                self.report.torn.push(Torn { segment: number, at: whole });
+            }
             self.cuts.push((number, end));
         }
         if has_header && is_last {
@@ -168,6 +176,7 @@ impl Survey {
         let number = listed.number;
         let bytes = match extent {
             Extent::Closed(Some(limit)) => limit.min(listed.bytes),
+            Extent::Open { whole, .. } => whole.min(listed.bytes),
             _ => listed.bytes,
         };
         let mut scanner = Scanner::new(number);
@@ -206,7 +215,7 @@ impl Survey {
                 self.damage(number, bytes, id);
                 is_last
             }
-            Extent::Open(synced) => {
+            Extent::Open { synced, .. } => {
                 let ends = bytes.end > block_up(synced);
                 if bytes.start < synced {
                     self.damage(number, bytes.start..bytes.end.min(synced), id);
@@ -300,20 +309,36 @@ impl Survey {
     }
 }
 
-/// Everything before here in the segment was synced when some later write began.
-async fn synced_through<S: Storage>(storage: &S, listed: Listed) -> Result<u64, StorageError> {
+/// How far a segment that was being written can be trusted. A write counts whole or not at all: what its user recorded
+/// together is found together.
+async fn survey_open<S: Storage>(storage: &S, listed: Listed) -> Result<Extent, StorageError> {
     let mut scanner = Scanner::new(listed.number);
     let mut synced = 0;
+    // Where the writes begin that are not whole, and where they were to end.
+    let mut broken: Vec<Range<u64>> = Vec::new();
+    let mut write = 0..0;
     loop {
+        let mut before = scanner.records_end();
         while let Some(found) = scanner.next_found() {
-            if let Found::Mark(mark) = found {
-                synced = synced.max(mark.synced_through);
+            match found {
+                Found::Mark(mark) => {
+                    synced = synced.max(mark.synced_through);
+                    write = before..mark.records_end;
+                }
+                Found::Gap(gap) if gap.bytes.start < write.end => broken.push(write.clone()),
+                Found::Record { .. } | Found::Gap(_) => {}
             }
+            before = scanner.records_end();
         }
         if !feed(storage, listed.number, listed.bytes, &mut scanner).await? {
-            return Ok(synced);
+            break;
         }
     }
+    if scanner.records_end() < write.end {
+        broken.push(write);
+    }
+    let first = broken.into_iter().find(|write| write.end > synced);
+    Ok(Extent::Open { synced, whole: first.map_or(u64::MAX, |write| write.start) })
 }
 
 /// Gives a scanner the next chunk of a segment that counts up to `bytes`; says whether the scanner can go on.
