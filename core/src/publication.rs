@@ -133,6 +133,11 @@ impl Publication {
         self.0.slice.len()
     }
 
+    /// The QoS at which it was published.
+    pub fn qos(&self) -> QoS {
+        self.0.header.header.qos
+    }
+
     /// When the message expires; [`Timestamp::NEVER`] if it does not.
     pub fn expires_at(&self) -> Timestamp {
         self.0.header.header.expires_at

@@ -145,7 +145,8 @@ impl Survey {
             survey_open(storage, listed).await?
         };
         // A segment whose first write was torn has no header and nothing says that any of it was synced.
-        let is_beheaded = !has_header && matches!(extent, Extent::Closed(_) | Extent::Open { synced: 1.., .. });
+        let is_beheaded =
+            !has_header && matches!(extent, Extent::Closed(_) | Extent::Open { synced: 1.., .. });
         if is_beheaded {
             self.damage(number, 0..BLOCK_BYTES as u64, None);
         }

@@ -30,7 +30,7 @@ const STEPS: [Step; 10] = [
 ];
 
 /// Steps that run only where the caller names them.
-const NAMED_ONLY: &[&str] = &["kill9"];
+const NAMED_ONLY: &[&str] = &[];
 
 /// Runs the gate, or only the steps that are named.
 pub fn run(arguments: Arguments) -> Result<()> {

@@ -83,6 +83,11 @@ pub struct DurabilityRule {
 }
 
 impl DurabilityConfig {
+    /// The highest level that any publication has.
+    pub fn highest(&self) -> DurabilityLevel {
+        self.rules.iter().map(|rule| rule.level).fold(self.level, DurabilityLevel::max)
+    }
+
     /// The level of a publication: by the rules, and not above what its publisher asks for.
     pub fn level_of(&self, topic: &str, asked: Option<DurabilityLevel>) -> DurabilityLevel {
         let rule = self.rules.iter().find(|rule| filter_matches(&rule.filter, topic));

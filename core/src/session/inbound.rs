@@ -55,9 +55,9 @@ impl InboundQos2 {
         true
     }
 
-    fn begin(&mut self, packet_id: PacketId, at: Timestamp, stored: Option<Stored>) {
+    fn begin(&mut self, packet_id: PacketId, at: Timestamp) {
         self.counted += 1;
-        self.begun.insert(packet_id, Begun { at, counts: true, stored });
+        self.begun.insert(packet_id, Begun { at, counts: true, stored: None });
     }
 
     /// Adds an exchange of an earlier life.
@@ -188,8 +188,7 @@ impl Session {
                 ));
             }
         }
-        let stored = self.number.and_then(|number| cx.memory.begun(number, packet_id));
-        inbound.begin(packet_id, cx.now, stored);
+        inbound.begin(packet_id, cx.now);
         Ok(())
     }
 
@@ -229,6 +228,14 @@ impl Session {
             _ => ReasonCode::Success,
         };
         out.push_ack(&Ack::new(kind, packet_id, reason), link.terms.version, cx.tally);
+    }
+
+    /// A QoS 2 message was routed: its identifier is remembered behind everything that routing has recorded.
+    pub fn remember_begun(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) {
+        let (Some(number), Some(flows)) = (self.number, self.flows.as_mut()) else { return };
+        if let Some(begun) = flows.inbound.begun.get_mut(&packet_id) {
+            begun.stored = cx.memory.begun(number, packet_id);
+        }
     }
 
     /// A QoS 2 message was refused: its identifier stands for nothing. [MQTT-4.3.3-9]

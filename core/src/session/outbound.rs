@@ -295,10 +295,11 @@ fn begin(start: usize, inflight: &mut Inflight, out: &mut Outbox) -> PacketId {
     packet_id
 }
 
-/// A QoS 2 message leaves when its identifier is remembered: a broker that forgot it would send the message again under
-/// another one.
+/// A message published at QoS 2 leaves when its identifier is remembered: a broker that forgot it would send the message
+/// again under another one. Its publisher may be acknowledged by then, and does not send it again itself.
 fn hold_exactly_once(message: &Outgoing, out: &mut Outbox) {
-    if message.qos == QoS::ExactlyOnce && message.stored.is_some() {
+    let is_exactly_once = QoS::ExactlyOnce == message.qos.max(message.publication.qos());
+    if is_exactly_once && message.stored.is_some() {
         out.hold();
     }
 }

@@ -98,3 +98,48 @@ pub struct Retained<'a> {
 impl Record for Retained<'_> {
     const KIND: u16 = 0x0701;
 }
+
+/// A QoS 2 message of a publisher of this shard that other shards are to be sent, exactly once. It is sent to them when it is
+/// stored here, and forgotten when they have stored it.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct Forwarding {
+    /// Its place among all that this shard forwards: ascending, never used twice.
+    pub sequence: u64,
+    /// The id of the body's record.
+    pub body: u64,
+    /// Who is to be sent it.
+    pub targets: Vec<ForwardTarget>,
+}
+
+impl Record for Forwarding {
+    const KIND: u16 = 0x0801;
+}
+
+/// What another shard is to do with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct ForwardTarget {
+    /// Which shard.
+    pub shard: u16,
+    /// Its subscribers want it.
+    pub deliver: bool,
+    /// It owns the topic's retained message.
+    pub retain: bool,
+    /// Shared subscriptions, as the hashes of their filters, of which one of its members is to get it.
+    pub shares: Vec<u64>,
+}
+
+/// How far a shard has stored what another one forwards. Of two for the same shard the one with the higher id counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct Applied {
+    /// The shard that forwards.
+    pub from: u16,
+    /// Everything up to this [`Forwarding::sequence`] is stored.
+    pub sequence: u64,
+}
+
+impl Record for Applied {
+    const KIND: u16 = 0x0901;
+}

@@ -15,7 +15,8 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Portable, Serialize};
 
 pub use message::{
-    ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedRetained, ArchivedSent, Body, Queued, Received,
+    Applied, ArchivedApplied, ArchivedBody, ArchivedForwardTarget, ArchivedForwarding, ArchivedQueued,
+    ArchivedReceived, ArchivedRetained, ArchivedSent, Body, ForwardTarget, Forwarding, Queued, Received,
     Retained, Sent,
 };
 pub use session::{ArchivedSession, ArchivedSubscription, ArchivedWill, Session, Subscription, Will};
@@ -91,8 +92,9 @@ where
 pub fn decode<R>(kind: u16, payload: &[u8]) -> Result<R, RecordError>
 where
     R: Record,
-    R::Archived:
-        Portable + for<'a> CheckBytes<HighValidator<'a, RkyvError>> + Deserialize<R, HighDeserializer<RkyvError>>,
+    R::Archived: Portable
+        + for<'a> CheckBytes<HighValidator<'a, RkyvError>>
+        + Deserialize<R, HighDeserializer<RkyvError>>,
 {
     rkyv::deserialize(access::<R>(kind, payload)?).map_err(|source| RecordError::Malformed { kind, source })
 }

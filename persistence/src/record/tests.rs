@@ -68,6 +68,9 @@ fn every_kind_comes_back_as_it_was() {
     });
     check(Sent { session: 1, packet_id: 65_535, replaces: 8 });
     check(Received { session: 1, packet_id: 1 });
+    let target = ForwardTarget { shard: 3, deliver: true, retain: false, shares: vec![4, 5] };
+    check(Forwarding { sequence: 1, body: 2, targets: vec![target] });
+    check(Applied { from: 6, sequence: u64::MAX });
 }
 
 #[test]

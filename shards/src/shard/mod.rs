@@ -23,6 +23,7 @@ pub use lanes::{Handover, LaneMessage};
 pub use outlets::Command;
 
 use crate::config::DataPlaneConfig;
+use crate::durability::DurabilityLevel;
 use crate::log_port::LogPort;
 use crate::mesh::{Bell, Mesh};
 use crate::metrics::{Gauge, ShardCells};
@@ -30,9 +31,9 @@ use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
-use journal::{LogFigures, Receipts};
+use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
-use publish::Matches;
+use publish::{Errand, Matches};
 use retained::Retained;
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
@@ -42,6 +43,7 @@ use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
 use sessions::Sessions;
 use shared::SharedGroups;
+use slab::Slab;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -116,6 +118,11 @@ pub struct Shard {
     log_port: Option<LogPort>,
     /// Shards with subscriptions of sessions that outlive the process; this one among them once it has told the others.
     durable_shards: ShardSet,
+    /// What other shards are to do with the message at hand when it is stored here.
+    deferred: Vec<Errand>,
+    forwardings: Slab<PendingForwarding>,
+    /// The level at which messages are stored before other shards are sent them: one for all, so that they leave in order.
+    forwarding_level: DurabilityLevel,
 }
 
 /// How far the shard is on its way to the end.
@@ -181,6 +188,9 @@ impl Shard {
             log_figures: LogFigures::default(),
             log_port: None,
             durable_shards: ShardSet::EMPTY,
+            deferred: Vec::new(),
+            forwardings: Slab::new(),
+            forwarding_level: config.durability.highest(),
             config,
         }
     }

@@ -22,6 +22,18 @@ pub struct Subscriber {
     pub id: u32,
 }
 
+/// What another shard is to do with a message.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    pub shard: ShardId,
+    /// Its subscribers want it.
+    pub deliver: bool,
+    /// It owns the topic's retained message.
+    pub retain: bool,
+    /// Shared subscriptions of which it picks a member.
+    pub groups: SmallVec<[GroupPick; 2]>,
+}
+
 /// Scratch space for matching, kept to spare the allocation.
 #[derive(Debug, Default)]
 pub struct Matches {
@@ -64,17 +76,30 @@ impl Shard {
         let topic = aliased.as_deref().unwrap_or(publish.topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
         let level = self.awaited_level(publish, &view);
-        if let Some(level) = level {
-            self.receipts.begin(level);
+        match level {
+            Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
+                self.receipts.begin_deferred(self.forwarding_level);
+            }
+            Some(level) => self.receipts.begin(level),
+            None => {}
         }
-        let routed = self.publish(&LazyPublication::borrowed(view), Some(key));
+        let message = LazyPublication::borrowed(view);
+        let routed = self.publish(&message, Some(key));
         let Some((kind, packet_id)) = publish.acknowledgement() else { return Ok(()) };
+        let forwarding = self.keep_forwarding(&message);
+        let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
+        if kind == AckKind::Pubrec && !self.receipts.is_refused() {
+            slot.session.remember_begun(packet_id, &mut cx!(self));
+        }
         if level.is_some() {
             self.note_recorded(before);
         }
         let Some(slot) = self.sessions.get(key) else { return Ok(()) };
         let ack = PendingAck::new(packet_id, kind, routed, slot.attachment, None);
-        let outcome = self.receipts.end(|receipts| Goal::Acknowledge(receipts.push_ack(key, ack)));
+        let outcome = self.receipts.end(|receipts| {
+            let turn = receipts.push_ack(key, ack);
+            forwarding.map_or(Goal::Acknowledge(turn), |forwarding| Goal::Forward(turn, forwarding))
+        });
         let Some(outcome) = outcome else { return Ok(()) };
         if self.receipts.has_acks(key) {
             let ack = PendingAck::new(packet_id, kind, routed, ack.attachment, Some(outcome));
@@ -143,29 +168,40 @@ impl Shard {
             targets.insert(owner);
         }
         targets.remove(self.id);
+        let must_remember = |shard| owner == Some(shard) || self.durable_shards.contains(shard);
+        let is_deferred = self.receipts.is_deferred() && targets.iter().any(must_remember);
         for shard in targets.iter() {
-            let groups: SmallVec<[GroupPick; 2]> =
-                picks.iter().filter(|(target, _)| *target == shard).map(|(_, pick)| *pick).collect();
-            self.tally.bump(Metric::LaneMessages);
-            let (publication, deliver, retain) =
-                (message.shared(), wanted.contains(shard), owner == Some(shard));
-            let receipt = self.ask_receipt(shard, retain);
-            self.mesh.stage(
-                shard,
-                match groups[..] {
-                    [pick] if !deliver && !retain => LaneMessage::Share { publication, pick, receipt },
-                    _ => {
-                        let groups = (!groups.is_empty()).then(|| groups.into_boxed_slice());
-                        LaneMessage::Publish { publication, deliver, retain, groups, receipt }
-                    }
-                },
-            );
+            let groups = picks.iter().filter(|(target, _)| *target == shard).map(|(_, pick)| *pick).collect();
+            let errand =
+                Errand { shard, deliver: wanted.contains(shard), retain: owner == Some(shard), groups };
+            if is_deferred {
+                self.deferred.push(errand);
+            } else {
+                let receipt = self.ask_receipt(shard, errand.retain);
+                self.send_errand(message.shared(), errand, receipt);
+            }
         }
         for (shard, pick) in picks {
             if *shard == self.id {
                 self.deliver_shared(message, *pick);
             }
         }
+    }
+
+    /// Sends a message to another shard.
+    pub(super) fn send_errand(&mut self, publication: Publication, errand: Errand, receipt: Option<Receipt>) {
+        let Errand { shard, deliver, retain, groups } = errand;
+        self.tally.bump(Metric::LaneMessages);
+        self.mesh.stage(
+            shard,
+            match groups[..] {
+                [pick] if !deliver && !retain => LaneMessage::Share { publication, pick, receipt },
+                _ => {
+                    let groups = (!groups.is_empty()).then(|| groups.into_boxed_slice());
+                    LaneMessage::Publish { publication, deliver, retain, groups, receipt }
+                }
+            },
+        );
     }
 
     fn routed(&mut self, matched: bool, retained: bool) -> Routed {
@@ -190,6 +226,9 @@ impl Shard {
     ) {
         let message = LazyPublication::of(publication);
         self.tally.bump(Metric::MessagesForward);
+        if receipt.is_some_and(|receipt| !self.is_new_forwarding(receipt)) {
+            return;
+        }
         let before = self.before_routing();
         if let Some(receipt) = receipt {
             self.receipts.begin(receipt.level);

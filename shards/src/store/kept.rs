@@ -81,6 +81,11 @@ impl Rest {
                 }
             }
         }
+        for home in 0..shards.len() {
+            let from = shards[home].id();
+            let known = shards.iter().map(|shard| shard.applied(from)).max().unwrap_or(0);
+            shards[home].resume_forwardings(known);
+        }
     }
 
     /// Starts the thread of the logs and connects the shards to it. `None` without a store.

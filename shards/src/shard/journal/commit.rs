@@ -149,6 +149,12 @@ impl Shard {
                 }
             }
             Goal::Answer(receipt) => self.receipts.answer(receipt, outcome),
+            Goal::Forward(turn, forwarding) => {
+                self.send_forwarding(forwarding, outcome);
+                if let Some(key) = self.receipts.ready(turn, outcome) {
+                    self.send_acks(key);
+                }
+            }
             Goal::Forget(stored) if outcome == Outcome::Stored => {
                 ringmq_core::session::Memory::forget(&mut self.journal, stored);
             }

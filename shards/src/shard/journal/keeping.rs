@@ -2,7 +2,7 @@
 
 use super::{Journal, nonzero, records};
 use ringmq_core::codec::PacketId;
-use ringmq_core::publication::PublicationRef;
+use ringmq_core::publication::{Publication, PublicationRef};
 use ringmq_core::retained::Removed;
 use ringmq_core::session::{Memory, Outgoing, SessionNumber, Stored};
 use ringmq_persistence::Id;
@@ -16,7 +16,7 @@ impl Memory for Journal {
         message: &Outgoing,
         packet_id: Option<PacketId>,
     ) -> Option<Stored> {
-        let body = self.keep_body(message)?;
+        let body = self.keep_body(&message.publication)?;
         let queued = records::queued(session, message, body, packet_id, 0);
         match self.put(encode(&queued)).and_then(nonzero) {
             Some(record) => Some(Stored { record, body }),
@@ -78,16 +78,16 @@ impl Journal {
     }
 
     /// The body of a message, stored once however many sessions keep it in this pass.
-    fn keep_body(&mut self, message: &Outgoing) -> Option<u64> {
+    pub fn keep_body(&mut self, publication: &Publication) -> Option<u64> {
         if let Some((latest, body)) = &self.latest
-            && latest.is_same(&message.publication)
+            && latest.is_same(publication)
         {
             *self.shared_bodies.entry(*body).or_insert(1) += 1;
             return Some(*body);
         }
-        let body = records::body(&message.publication, &self.clock, self.now_ms);
+        let body = records::body(publication, &self.clock, self.now_ms);
         let Id(id) = self.put(encode(&body))?;
-        self.latest = Some((message.publication.clone(), id));
+        self.latest = Some((publication.clone(), id));
         Some(id)
     }
 
@@ -97,7 +97,7 @@ impl Journal {
     }
 
     /// One record less refers to a body.
-    fn release_body(&mut self, body: u64) {
+    pub fn release_body(&mut self, body: u64) {
         if let Some(count) = self.shared_bodies.get_mut(&body) {
             *count -= 1;
             if *count == 1 {

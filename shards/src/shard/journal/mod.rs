@@ -5,6 +5,7 @@
 
 mod commit;
 mod figures;
+mod forwarding;
 mod keeping;
 mod receipts;
 mod records;
@@ -12,6 +13,7 @@ mod restore;
 mod sessions;
 
 pub use figures::LogFigures;
+pub use forwarding::{Applications, PendingForwarding};
 pub use receipts::{Goal, Outcome, PendingAck, Receipt, Receipts};
 pub use records::WallClock;
 pub use restore::Remembered;
@@ -36,6 +38,9 @@ pub struct Journal {
     now_ms: u64,
     sessions: SeededMap<SessionNumber, KeptSession>,
     next_number: u64,
+    /// The place of the next message that is forwarded exactly once.
+    next_sequence: u64,
+    applied: Applications,
     /// How many records refer to a body, for those that more than one does.
     shared_bodies: SeededMap<u64, u32>,
     /// The body stored last: the next session that keeps the same message refers to it.
@@ -69,6 +74,8 @@ impl Journal {
             now_ms: 0,
             sessions: SeededMap::default(),
             next_number: 1,
+            next_sequence: 1,
+            applied: Applications::default(),
             shared_bodies: SeededMap::default(),
             latest: None,
             puts: 0,
@@ -178,6 +185,7 @@ impl Journal {
     /// Everything that was recorded up to now lies before the position that is returned. `is_awaited`: somebody waits for it
     /// to be synced.
     fn seal(&mut self, is_awaited: bool) -> Position {
+        self.record_applied();
         if !self.is_unsealed && (!is_awaited || !self.is_unsynced) {
             return self.last_seal;
         }

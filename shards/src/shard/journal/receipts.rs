@@ -22,6 +22,8 @@ pub struct Receipt {
     pub level: DurabilityLevel,
     /// What the asker knows the request by.
     pub token: u32,
+    /// The place among all that the asker forwards exactly once; 0 for what may come again.
+    pub sequence: u64,
 }
 
 /// What happens when everything that was asked for is stored.
@@ -31,6 +33,8 @@ pub enum Goal {
     Acknowledge(AckTurn),
     /// The shard that asked is answered.
     Answer(Receipt),
+    /// It is stored here: other shards are sent it, and the acknowledgement is ready.
+    Forward(AckTurn, u32),
     /// What another member of a shared subscription has now is forgotten here.
     Forget(Stored),
     /// Nothing.
@@ -62,6 +66,8 @@ struct Scope {
     /// Set when the first receipt was asked for.
     token: Option<u32>,
     outcome: Outcome,
+    /// Other shards are sent the message when it is stored here.
+    is_deferred: bool,
 }
 
 /// All receipts of a shard: those it waits for, and those others wait for.
@@ -115,7 +121,20 @@ impl Receipts {
     /// A message is routed from here on; every shard that must remember it is asked for a receipt.
     pub fn begin(&mut self, level: DurabilityLevel) {
         debug_assert!(self.scope.is_none(), "one message at a time");
-        self.scope = Some(Scope { level, token: None, outcome: Outcome::Stored });
+        self.scope = Some(Scope { level, token: None, outcome: Outcome::Stored, is_deferred: false });
+    }
+
+    /// As [`Receipts::begin`]; other shards are sent the message when it is stored here.
+    pub fn begin_deferred(&mut self, level: DurabilityLevel) {
+        self.begin(level);
+        if let Some(scope) = &mut self.scope {
+            scope.is_deferred = true;
+        }
+    }
+
+    /// Whether other shards are sent the message at hand only when it is stored here.
+    pub fn is_deferred(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.is_deferred)
     }
 
     /// The message was routed. `None`: the goal waits for receipts. Otherwise nothing is to be waited for, and the goal is
@@ -149,7 +168,7 @@ impl Receipts {
     /// A receipt to send along to another shard; `None` if nobody waits for this message.
     pub fn ask(&mut self, asker: ShardId) -> Option<Receipt> {
         let (level, token) = self.expect_one_more()?;
-        Some(Receipt { shard: asker, level, token })
+        Some(Receipt { shard: asker, level, token, sequence: 0 })
     }
 
     /// The message was recorded here.

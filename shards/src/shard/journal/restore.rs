@@ -2,8 +2,10 @@
 //!
 //! A crash can leave a record beside the one that takes its place, and records whose session is gone: they are removed.
 
-use super::{KeptSession, WallClock, records};
+use super::forwarding::errand_of;
+use super::{KeptSession, PendingForwarding, WallClock, records};
 use crate::shard::Shard;
+use crate::shard::publish::Errand;
 use crate::shard::sessions::SessionKey;
 use crate::shard::timers::TimerKey;
 use ringmq_core::codec::PacketId;
@@ -14,7 +16,9 @@ use ringmq_core::session::{
 };
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Id;
-use ringmq_persistence::record::{self, Body, Queued, Received, Record, RecordError, Retained, Sent, access};
+use ringmq_persistence::record::{
+    self, Applied, Body, Forwarding, Queued, Received, Record, RecordError, Retained, Sent, access,
+};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
@@ -26,6 +30,8 @@ pub struct Remembered {
     bodies: SeededMap<u64, Found>,
     messages: Vec<Message>,
     retained: Vec<(NonZeroU64, Publication)>,
+    forwardings: Vec<(NonZeroU64, u64, u64, Vec<Errand>)>,
+    applied: Vec<(Id, u8, u64)>,
     /// Records that another one has taken the place of, or that nothing can be made of.
     stale: Vec<Id>,
     unreadable: usize,
@@ -83,6 +89,8 @@ impl Remembered {
             bodies: SeededMap::default(),
             messages: Vec::new(),
             retained: Vec::new(),
+            forwardings: Vec::new(),
+            applied: Vec::new(),
             stale: Vec::new(),
             unreadable: 0,
         }
@@ -150,6 +158,21 @@ impl Remembered {
             Retained::KIND => {
                 let body = &access::<Retained<'_>>(kind, payload)?.body;
                 self.retained.push((record, records::publication(body, &self.clock)));
+            }
+            Forwarding::KIND => {
+                let stored = access::<Forwarding>(kind, payload)?;
+                let errands = stored.targets.iter().filter_map(|target| {
+                    let shares = target.shares.iter().map(|tag| tag.to_native());
+                    errand_of(target.shard.to_native(), target.deliver, target.retain, shares)
+                });
+                let (sequence, body) = (stored.sequence.to_native(), stored.body.to_native());
+                self.forwardings.push((record, sequence, body, errands.collect()));
+            }
+            Applied::KIND => {
+                let stored = access::<Applied>(kind, payload)?;
+                if let Ok(from) = u8::try_from(stored.from.to_native()) {
+                    self.applied.push((id, from, stored.sequence.to_native()));
+                }
             }
             found => return Err(RecordError::Kind { found, expected: record::Session::KIND }),
         }
@@ -272,6 +295,7 @@ impl Shard {
                 None => of_session.queue.push(message),
             }
         }
+        self.restore_forwardings(remembered);
         for (body, Found { references, .. }) in remembered.bodies.drain() {
             match references {
                 0 => remembered.stale.push(Id(body)),
@@ -280,6 +304,23 @@ impl Shard {
             }
         }
         flows
+    }
+
+    fn restore_forwardings(&mut self, remembered: &mut Remembered) {
+        for (record, sequence, body, errands) in std::mem::take(&mut remembered.forwardings) {
+            self.journal.skip_sequences(sequence);
+            let Some(found) = remembered.bodies.get_mut(&body) else {
+                remembered.unreadable += 1;
+                remembered.stale.push(Id(record.get()));
+                continue;
+            };
+            found.references += 1;
+            let (publication, stored) = (found.publication.clone(), Stored { record, body });
+            self.forwardings.insert(PendingForwarding { sequence, publication, errands, stored });
+        }
+        for (id, from, sequence) in std::mem::take(&mut remembered.applied) {
+            self.journal.adopt_applied(from, sequence, id);
+        }
     }
 
     fn restore_session(
