@@ -121,7 +121,9 @@ impl Outbox {
     fn take_held(&mut self, stored: u64) -> Vec<u8> {
         let Some(held) = &mut self.held else { return Vec::new() };
         let mut taken = Vec::new();
-        while let Some((_, bytes)) = held.pieces.pop_front_if(|(position, _)| *position <= stored) {
+        while held.pieces.front().is_some_and(|(position, _)| *position <= stored)
+            && let Some((_, bytes)) = held.pieces.pop_front()
+        {
             held.bytes -= bytes.len();
             if taken.is_empty() {
                 taken = bytes;

@@ -3,8 +3,9 @@
 
 use super::line::{Field, Value};
 use ringmq_persistence::record::{
-    ArchivedBody, ArchivedQueued, ArchivedReceived, ArchivedSent, ArchivedSession, ArchivedSubscription,
-    Body, Queued, Received, Record, RecordError, Retained, Sent, Session, Subscription, access,
+    Applied, ArchivedApplied, ArchivedBody, ArchivedForwarding, ArchivedQueued, ArchivedReceived,
+    ArchivedSent, ArchivedSession, ArchivedSubscription, Body, Forwarding, Queued, Received, Record,
+    RecordError, Retained, Sent, Session, Subscription, access,
 };
 
 /// A record as its fields.
@@ -63,6 +64,8 @@ pub fn describe(kind: u16, payload: &[u8]) -> Result<Described, Unreadable> {
         Sent::KIND => sent(access::<Sent>(kind, payload)?),
         Received::KIND => received(access::<Received>(kind, payload)?),
         Retained::KIND => of_message("retained", &access::<Retained<'_>>(kind, payload)?.body),
+        Forwarding::KIND => forwarding(access::<Forwarding>(kind, payload)?),
+        Applied::KIND => applied(access::<Applied>(kind, payload)?),
         _ => return Err(Unreadable::Kind(kind)),
     })
 }
@@ -154,6 +157,25 @@ fn replaces(id: u64) -> Option<Field> {
 fn received(received: &ArchivedReceived) -> Described {
     let fields = vec![("packet_id", Value::Number(received.packet_id.to_native().into()))];
     of_session("received", received.session.to_native(), None, fields)
+}
+
+/// Its body is a record of its own, which tells the topic.
+fn forwarding(forwarding: &ArchivedForwarding) -> Described {
+    let shards = forwarding.targets.iter().map(|target| target.shard.to_native().into()).collect();
+    let fields = vec![
+        ("sequence", Value::Number(forwarding.sequence.to_native())),
+        ("body", Value::Number(forwarding.body.to_native())),
+        ("to_shards", Value::Numbers(shards)),
+    ];
+    Described { kind: "forwarding", fields, tie: Tie::None }
+}
+
+fn applied(applied: &ArchivedApplied) -> Described {
+    let fields = vec![
+        ("from_shard", Value::Number(applied.from.to_native().into())),
+        ("sequence", Value::Number(applied.sequence.to_native())),
+    ];
+    Described { kind: "applied", fields, tie: Tie::None }
 }
 
 fn of_session(kind: &'static str, session: u64, body: Option<u64>, mut fields: Vec<Field>) -> Described {

@@ -98,7 +98,7 @@ fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
                 match GlommioNet::new(listeners, doorbell) {
                     Ok(net) => {
                         tell(Ok(()));
-                        drive(shard, net, clock, passage).await;
+                        Box::pin(drive(shard, net, clock, passage)).await;
                     }
                     Err(error) => tell(Err(error)),
                 }
@@ -106,7 +106,7 @@ fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
                 match UringNet::new(listeners, doorbell, clock) {
                     Ok(net) => {
                         tell(Ok(()));
-                        drive(shard, net, clock, passage).await;
+                        Box::pin(drive(shard, net, clock, passage)).await;
                     }
                     Err(error) => tell(Err(error)),
                 }

@@ -45,10 +45,11 @@ pub fn spawn_log_thread(
     hearing: OwnedFd,
     closer: LogCloser,
 ) -> Result<LogThread, StartError> {
+    let fail = |reason: String| StartError::Logs { reason };
     let (report, started) = bounded(1);
     let run = move || {
         // The other end waits for exactly this.
-        let tell = |outcome: Result<(), String>| drop(report.send(outcome));
+        let tell = |outcome: Result<(), StartError>| drop(report.send(outcome));
         match executor(None) {
             Ok(executor) => executor.run(async {
                 match open_all(&directories).await {
@@ -56,20 +57,19 @@ pub fn spawn_log_thread(
                         tell(Ok(()));
                         serve(&storages, Rc::new(desk), hearing).await;
                     }
-                    Err((directory, error)) => tell(Err(format!("{}: {error}", directory.display()))),
+                    Err((directory, error)) => tell(Err(fail(format!("{}: {error}", directory.display())))),
                 }
             }),
-            Err(error) => tell(Err(error.to_string())),
+            Err(error) => tell(Err(fail(error.to_string()))),
         }
     };
-    let fail = |reason: String| StartError::Logs { reason };
     let handle = std::thread::Builder::new()
         .name("logs".to_owned())
         .spawn(run)
         .map_err(|error| fail(error.to_string()))?;
     match started.recv() {
         Ok(Ok(())) => Ok(LogThread { handle, closer }),
-        Ok(Err(reason)) => Err(fail(reason)),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(fail("its thread ended".to_owned())),
     }
 }

@@ -107,7 +107,7 @@ impl Shard {
         let publication = message.shared();
         let sequence = self.journal.next_sequence;
         let targets = errands.iter().map(target_of).collect();
-        let Some(body) = self.journal.keep_body(&publication) else { return None };
+        let body = self.journal.keep_body(&publication)?;
         let record = self.journal.put(encode(&Forwarding { sequence, body, targets })).and_then(nonzero);
         let Some(record) = record else {
             self.journal.release_body(body);

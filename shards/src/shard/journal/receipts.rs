@@ -216,7 +216,9 @@ impl Receipts {
     /// A goal that is reached because everything before these positions is written or synced.
     pub fn poll_reached(&mut self, written: u64, synced: u64) -> Option<(Goal, Outcome)> {
         for (waiting, reached) in self.waiting.iter_mut().zip([written, synced]) {
-            while let Some((_, token)) = waiting.pop_front_if(|(position, _)| *position <= reached) {
+            while waiting.front().is_some_and(|(position, _)| *position <= reached)
+                && let Some((_, token)) = waiting.pop_front()
+            {
                 if let Some(goal) = settle(&mut self.open, token, Outcome::Stored) {
                     return Some(goal);
                 }

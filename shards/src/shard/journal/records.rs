@@ -33,7 +33,7 @@ impl WallClock {
     }
 
     /// The moment of a deadline; what passed before the start is due at once.
-    pub fn from_wall_ms(self, ms: u64) -> Timestamp {
+    pub fn moment_of(self, ms: u64) -> Timestamp {
         Timestamp::from_ms(ms.saturating_sub(self.epoch_ms))
     }
 }
@@ -57,7 +57,7 @@ fn body_of<'a>(view: PublicationRef<'a>, clock: &WallClock, now_ms: u64) -> reco
 
 /// The message of a stored body; its publisher is not known any more.
 pub fn publication(body: &record::ArchivedBody<'_>, clock: &WallClock) -> Publication {
-    let expires_at = body.expires_at_ms.as_ref().map(|ms| clock.from_wall_ms(ms.to_native()));
+    let expires_at = body.expires_at_ms.as_ref().map(|ms| clock.moment_of(ms.to_native()));
     PublicationRef {
         topic: &body.topic,
         properties: &body.properties,

@@ -366,12 +366,12 @@ impl Shard {
         }
         // Who was connected when the process ended counts as gone from now on.
         let expires_at = match (expires_at_ms, expiry_interval_s) {
-            (Some(ms), _) => Some(clock.from_wall_ms(ms)),
+            (Some(ms), _) => Some(clock.moment_of(ms)),
             (None, u32::MAX) => None,
             (None, interval_s) => Some(self.now.after_s(u64::from(interval_s))),
         };
         let will_at = delay_s.map(|delay_s| {
-            will_due_ms.map_or_else(|| self.now.after_s(u64::from(delay_s)), |ms| clock.from_wall_ms(ms))
+            will_due_ms.map_or_else(|| self.now.after_s(u64::from(delay_s)), |ms| clock.moment_of(ms))
         });
         self.schedule_restored(key, expires_at, will_at);
     }

@@ -60,7 +60,8 @@ impl Outlets {
 
     /// The next connection whose held bytes waited for no more than is stored now.
     pub fn poll_released(&mut self, stored: u64) -> Option<Token> {
-        self.holding.pop_front_if(|(position, _)| *position <= stored).map(|(_, token)| token)
+        self.holding.front().filter(|(position, _)| *position <= stored)?;
+        self.holding.pop_front().map(|(_, token)| token)
     }
 
     /// Gives back what one large pass needed, such as a message to every client of the shard.
