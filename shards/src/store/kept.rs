@@ -47,8 +47,9 @@ impl Kept {
             let rest = Rest { store: None, directories: Vec::new(), remembered: Vec::new() };
             return Ok(Kept { journals, rest });
         }
-        let store = Store::claim(&config.node.data_dir, shards)?;
+        let mut store = Store::claim(&config.node.data_dir, shards)?;
         ringmq_core::hash::seed_process(store.seed());
+        store.rehome(config, shards)?;
         let logs = store.open(config, clock)?;
         let mut rest = Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new() };
         let mut journals = Vec::with_capacity(shards);

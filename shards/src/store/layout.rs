@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 /// The first line of the file.
 const TITLE: &str = "ringmq layout 1";
 
+/// The file's name, and what it is called until it is whole.
+pub const LAYOUT: &str = "layout";
+/// See [`LAYOUT`].
+pub const LAYOUT_NEW: &str = "layout.new";
+
 /// What `layout` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -50,7 +55,7 @@ impl Layout {
     /// What the system says.
     pub fn write(&self, shards: &Path) -> io::Result<()> {
         fs::create_dir_all(shards)?;
-        let new = shards.join("layout.new");
+        let new = shards.join(LAYOUT_NEW);
         let mut out = File::create(&new)?;
         let [a, b, c, d] = self.seed;
         write!(out, "{TITLE}\nshards {}\nseed {a:016x} {b:016x} {c:016x} {d:016x}\n", self.shards)?;
@@ -74,8 +79,9 @@ impl Layout {
     }
 }
 
-fn file(shards: &Path) -> PathBuf {
-    shards.join("layout")
+/// The file.
+pub fn file(shards: &Path) -> PathBuf {
+    shards.join(LAYOUT)
 }
 
 /// A seed that nobody can guess.

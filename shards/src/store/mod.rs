@@ -1,17 +1,20 @@
 //! The logs of all shards on disk: who may use them, how they are laid out, and what they hold at the start.
 //!
 //! `DIR/lock` is locked for the life of the process; `DIR/shards/layout` says for how many shards the logs were written and
-//! with which seed clients were spread over them; `DIR/shards/NN/` is the log of shard NN. Blocking calls throughout: this is
-//! the start.
+//! with which seed clients were spread over them; `DIR/shards/NN/` is the log of shard NN. With another number of shards everything
+//! in them is given its new home first (`rehome`). Blocking calls throughout: this is the start.
 
 mod kept;
 mod layout;
+mod rehome;
 
 pub use kept::{Kept, Logs};
 
 use crate::config::DataPlaneConfig;
 use crate::shard::{Remembered, WallClock};
 use layout::Layout;
+use rehome::{Place, Rehoming};
+use ringmq_persistence::record::RecordError;
 use ringmq_persistence::storage::files::{Files, block_on};
 use ringmq_persistence::{Machine, OpenError, Options, Report, open_machine};
 use rustix::fs::{FlockOperation, flock};
@@ -57,6 +60,41 @@ pub enum StoreError {
         /// What to do.
         hint: &'static str,
     },
+    /// node.shards has changed, and there is a record that cannot be given a new home.
+    #[error(
+        "{}: record {record}: {}; node.shards can change only if every record is known: set it to {shards} as before, or start the \
+         newer ringmq that wrote it",
+        path.display(), chain(source)
+    )]
+    Unmovable {
+        /// The directory of its log.
+        path: PathBuf,
+        /// Its id.
+        record: u64,
+        /// Why.
+        #[source]
+        source: RecordError,
+        /// How many shards the logs were written for.
+        shards: usize,
+    },
+    /// node.shards has changed, and the directory of the logs cannot be renamed.
+    #[error(
+        "{} is a mount point: node.shards can change only if the directory can be renamed; set it to {shards} as before, or mount the \
+         directory above",
+        path.display()
+    )]
+    Mounted {
+        /// The directory.
+        path: PathBuf,
+        /// How many shards the logs were written for.
+        shards: usize,
+    },
+    /// Something lies where the logs of another number of shards are to be written.
+    #[error("{} is in the way and is not a log of RingMQ; move it away", path.display())]
+    Foreign {
+        /// What.
+        path: PathBuf,
+    },
 }
 
 /// An error with what caused it.
@@ -75,7 +113,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub struct Store {
     /// Locked until the process ends.
     _lock: File,
-    shards: PathBuf,
+    place: Place,
     layout: Layout,
 }
 
@@ -100,17 +138,28 @@ impl Store {
         let data_dir = std::path::absolute(data_dir)
             .map_err(|source| StoreError::File { path: data_dir.to_owned(), source })?;
         let lock = take_lock(&data_dir)?;
-        let directory = data_dir.join("shards");
-        let layout = match Layout::read(&directory)? {
+        let place = Place::of(&data_dir);
+        let layout = match place.resume()? {
             Some(layout) => layout,
-            None => Layout::create(&directory, shards)?,
+            None => Layout::create(place.shards(), shards)?,
         };
-        Ok(Store { _lock: lock, shards: directory, layout })
+        Ok(Store { _lock: lock, place, layout })
     }
 
     /// The seed by which clients and topics were spread over shards.
     pub fn seed(&self) -> [u64; 4] {
         self.layout.seed
+    }
+
+    /// Gives everything a new home if the logs were written for another number of shards. The process's hash has the seed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the logs are as they were then, or the next start goes on.
+    pub fn rehome(&mut self, config: &DataPlaneConfig, shards: usize) -> Result<(), StoreError> {
+        if self.layout.shards != shards {
+            self.layout = Rehoming::new(&self.place, self.layout, shards, config).run()?;
+        }
+        Ok(())
     }
 
     /// Reads all logs. Clients are hashed from here on.
@@ -130,7 +179,10 @@ impl Store {
                 if shard >= shards {
                     return Ok(logs);
                 }
-                logs.push((shard, open_log(log_directory(&self.shards, shard), options.clone(), clock)?));
+                logs.push((
+                    shard,
+                    open_log(log_directory(self.place.shards(), shard), options.clone(), clock)?,
+                ));
             }
         };
         let mut logs = std::thread::scope(|scope| {
@@ -186,20 +238,23 @@ fn options(config: &DataPlaneConfig, shards: usize) -> Options {
 }
 
 fn open_log(directory: PathBuf, options: Options, clock: WallClock) -> Result<ShardLog, StoreError> {
-    let fail = |source: OpenError| {
-        let hint = match &source {
-            OpenError::Damaged { .. } => ", see `ringmq log verify`",
-            OpenError::Version { .. } => "; start the newer ringmq that wrote it",
-            _ => "",
-        };
-        StoreError::Log { path: directory.clone(), source, hint }
-    };
+    let fail = |source| log_error(&directory, source);
     let files = Files::open(&directory).map_err(|error| fail(error.into()))?;
     let mut remembered = Remembered::new(clock);
     let opened = open_machine(&files, options, |id, kind, payload| remembered.take(id, kind, payload));
     let (log, report) = block_on(opened).map_err(fail)?;
     tell_losses(&directory, &report, &remembered);
     Ok(ShardLog { directory, log, remembered })
+}
+
+/// A log cannot be opened, or written when it is not at work yet.
+fn log_error(directory: &Path, source: OpenError) -> StoreError {
+    let hint = match &source {
+        OpenError::Damaged { .. } => ", see `ringmq log verify`",
+        OpenError::Version { .. } => "; start the newer ringmq that wrote it",
+        _ => "",
+    };
+    StoreError::Log { path: directory.to_owned(), source, hint }
 }
 
 /// Says precisely what a crash or a bad disk has cost.
