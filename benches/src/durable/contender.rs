@@ -118,6 +118,12 @@ impl<'a> Contender<'a> {
         self.track
     }
 
+    /// CPU time its broker has used; 0 if it is gone, which the next round notices.
+    pub fn cpu_us(&self) -> u64 {
+        let process = self.broker.as_ref().and_then(|broker| ProcStat::open(broker.pid()).ok());
+        process.and_then(|process| process.cpu_us().ok()).unwrap_or(0)
+    }
+
     fn broker(&self) -> Result<&Broker> {
         self.broker.as_ref().context("the broker does not run")
     }

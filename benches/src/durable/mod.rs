@@ -14,7 +14,15 @@ use crate::net::syscalls;
 use anyhow::{Context, Result, ensure};
 use contender::{Contender, Level};
 use std::io::{Write, stdout};
+use std::thread;
+use std::time::{Duration, Instant};
 use verdict::Verdict;
+
+/// Brokers that have delivered everything tidy up their logs; the next one is not measured before that, within this bound.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+/// How long they are looked at, and how much CPU time all of them together may take meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
+const QUIET_CPU: Duration = Duration::from_millis(5);
 
 /// Measures, prints and returns whether nothing was lost and both aims are met.
 ///
@@ -37,8 +45,9 @@ pub fn run(arguments: &DurableArguments) -> Result<bool> {
     let mut contenders: Vec<Contender<'_>> =
         levels.map(|level| Contender::start(arguments, &folder, level)).collect::<Result<_>>()?;
     for round in 0..arguments.rounds {
-        for contender in &mut contenders {
-            contender.run_round(round)?;
+        for index in 0..contenders.len() {
+            wait_quiet(&contenders);
+            contenders[index].run_round(round)?;
         }
     }
     let tracks = contenders.into_iter().map(Contender::into_track).collect();
@@ -47,4 +56,18 @@ pub fn run(arguments: &DurableArguments) -> Result<bool> {
     let text = if arguments.json { format!("{}\n", verdict.to_json()) } else { verdict.to_text() };
     stdout().lock().write_all(text.as_bytes())?;
     Ok(verdict.is_passed())
+}
+
+/// Waits until no broker has anything to do.
+fn wait_quiet(contenders: &[Contender<'_>]) {
+    let cpu_us = || contenders.iter().map(Contender::cpu_us).sum::<u64>();
+    let (deadline, mut before_us) = (Instant::now() + QUIET_MAX, cpu_us());
+    while Instant::now() < deadline {
+        thread::sleep(LOOK);
+        let now_us = cpu_us();
+        if Duration::from_micros(now_us.saturating_sub(before_us)) <= QUIET_CPU {
+            return;
+        }
+        before_us = now_us;
+    }
 }

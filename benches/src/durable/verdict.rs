@@ -66,7 +66,7 @@ impl Verdict<'_> {
             let ratio = self.ratio(level).unwrap_or_default();
             let outcome = if ratio >= aim { "PASS" } else { "FAIL" };
             let name = level.name();
-            text.push_str(&format!("{name}: {ratio:.2} of the rate of memory, at least {aim}: {outcome}\n"));
+            text.push_str(&format!("{name}: {ratio:.3} of the rate of memory, at least {aim}: {outcome}\n"));
         }
         match self.failures().as_slice() {
             [] => text.push_str("passed\n"),
@@ -169,7 +169,7 @@ impl Verdict<'_> {
             let ratio = self.ratio(level).unwrap_or_default();
             if ratio < aim {
                 let name = level.name();
-                failures.push(format!("{name} reaches {ratio:.2} of the rate of memory, not {aim}"));
+                failures.push(format!("{name} reaches {ratio:.3} of the rate of memory, not {aim}"));
             }
         }
         failures
