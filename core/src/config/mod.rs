@@ -2,8 +2,10 @@
 
 mod literal;
 mod mqtt;
+mod priorities;
 mod retainer;
 
 pub use literal::{ByteSize, Duration, Limit, LiteralError};
 pub use mqtt::{MqttConfig, QueueFullPolicy, SharedStrategy, StickyPick};
+pub use priorities::{DefaultPriority, Priority, QueuePriorities};
 pub use retainer::{RetainerBackend, RetainerConfig};

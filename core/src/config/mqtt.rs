@@ -1,6 +1,6 @@
 //! The `[mqtt]` section.
 
-use super::{ByteSize, Duration, Limit};
+use super::{ByteSize, DefaultPriority, Duration, Limit, Priority, QueuePriorities};
 use serde::{Deserialize, Serialize};
 
 /// How the member of a shared subscription group is chosen.
@@ -90,12 +90,14 @@ pub struct MqttConfig {
     pub max_qos_allowed: u8,
     /// Whether QoS 0 messages are queued for offline or congested sessions.
     pub mqueue_store_qos0: bool,
-    /// The most messages a session queues; 0 queues nothing.
+    /// The most messages a session queues, of each priority; 0 queues nothing.
     pub max_mqueue_len: Limit,
-    /// The most bytes (topic, properties, payload) a session queues.
+    /// The most bytes (topic, properties, payload) a session queues, of all priorities together.
     pub max_mqueue_bytes: ByteSize,
     /// What happens when the queue is full.
     pub mqueue_full_policy: QueueFullPolicy,
+    /// The priority of topics that `mqueue_priorities` does not name.
+    pub mqueue_default_priority: DefaultPriority,
     /// The most QoS 1 and 2 messages on their way to one client, also for clients that allow more. 1 to 65535.
     pub max_inflight: u16,
     /// The most subscriptions of one client.
@@ -106,6 +108,15 @@ pub struct MqttConfig {
     pub use_username_as_clientid: bool,
     /// Send one copy per matching subscription instead of one merged copy per client.
     pub overlapping_subscription_copies: bool,
+    /// Which messages leave a queue first: topics or topic filters, and their priorities from 1 to 255. At most 256.
+    pub mqueue_priorities: QueuePriorities,
+}
+
+impl MqttConfig {
+    /// The priority of a topic's messages in a queue.
+    pub fn priority_of(&self, topic: &str) -> Priority {
+        self.mqueue_priorities.of(topic).unwrap_or_else(|| self.mqueue_default_priority.into())
+    }
 }
 
 impl Default for MqttConfig {
@@ -135,11 +146,13 @@ impl Default for MqttConfig {
             max_mqueue_len: Limit(1000),
             max_mqueue_bytes: ByteSize(64 << 20),
             mqueue_full_policy: QueueFullPolicy::DropOldest,
+            mqueue_default_priority: DefaultPriority::Lowest,
             max_inflight: 32,
             max_subscriptions: Limit::INFINITY,
             upgrade_qos: false,
             use_username_as_clientid: false,
             overlapping_subscription_copies: false,
+            mqueue_priorities: QueuePriorities::default(),
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::metrics::Tally;
 use crate::time::Timestamp;
 use inbound::InboundQos2;
 use inflight::Inflight;
-use queue::Queue;
+use queue::{Bounds, Queue};
 use subscriptions::Subscriptions;
 
 /// What every handler needs to know and may count.
@@ -142,9 +142,13 @@ impl Session {
         self.flows.as_ref().is_some_and(|flows| flows.queue.len() > 0 || flows.inflight.awaits_resend())
     }
 
-    /// Whether the queue is at its bound of messages, so that one more costs another.
-    pub fn queue_is_full(&self, config: &MqttConfig) -> bool {
-        self.queued() >= config.max_mqueue_len.0
+    /// Whether the queue takes a message of this topic and weight without losing any.
+    pub fn has_room(&self, topic: &str, weight_bytes: usize, config: &MqttConfig) -> bool {
+        let bounds = Bounds::of(config);
+        match &self.flows {
+            Some(flows) => flows.queue.has_room(topic, weight_bytes, bounds, config),
+            None => bounds.admit(weight_bytes),
+        }
     }
 
     /// Messages the client does not have yet: queued, or sent and not taken over by PUBACK or PUBREC.

@@ -86,6 +86,28 @@ pub enum ConfigError {
         /// The longest name.
         bytes_max: usize,
     },
+    /// A name that should be a topic.
+    #[error(
+        "{section}.{topic:?} ({origin}): must be a topic or a topic filter, not a shared one; correct it"
+    )]
+    Topic {
+        /// The section the topic stands in.
+        section: &'static str,
+        /// The name.
+        topic: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// More entries than a section may have.
+    #[error("{section} has {entries} entries; at most {entries_max} are allowed, use filters with wildcards")]
+    Entries {
+        /// The section.
+        section: &'static str,
+        /// What it has.
+        entries: usize,
+        /// The bound.
+        entries_max: usize,
+    },
     /// Two keys that cannot both hold.
     #[error("{first} and {second} {conflict}")]
     Conflict {

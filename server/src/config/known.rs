@@ -2,10 +2,14 @@
 
 use super::error::ConfigError;
 use super::setting::{KeyPath, Setting};
+use ringmq_core::topic::TopicFilter;
 use toml::{Table, Value};
 
 /// Sections whose entries are named by the operator, with a name to show as an example.
-const FREE_SECTIONS: &[(&str, &str)] = &[("listeners.tcp", "default"), ("log.targets", "ringmq_shards")];
+const FREE_SECTIONS: &[(&str, &str)] =
+    &[("listeners.tcp", "default"), ("log.targets", "ringmq_shards"), (PRIORITIES, "topic")];
+/// The section whose entries are topics and topic filters.
+pub const PRIORITIES: &str = "mqtt.mqueue_priorities";
 const LISTENER_NAME_BYTES_MAX: usize = 64;
 
 /// What a path stands for.
@@ -100,7 +104,8 @@ fn named_as(pattern: &[String], path: &KeyPath) -> KeyPath {
     KeyPath::new(segments.collect())
 }
 
-/// Refuses names of listeners and log targets that could not be told apart from other text in logs and topics.
+/// Refuses names of listeners and log targets that could not be told apart from other text in logs and topics, and topics
+/// that no message has.
 pub fn check_names(setting: &Setting) -> Result<(), ConfigError> {
     let segments = setting.path.segments();
     for (section, _) in FREE_SECTIONS {
@@ -109,6 +114,17 @@ pub fn check_names(setting: &Setting) -> Result<(), ConfigError> {
             continue;
         }
         let name = &segments[depth];
+        if *section == PRIORITIES {
+            let is_filter = TopicFilter::parse(name).is_ok_and(|parsed| parsed.share.is_none());
+            if !is_filter {
+                return Err(ConfigError::Topic {
+                    section,
+                    topic: name.clone(),
+                    origin: setting.origin.clone(),
+                });
+            }
+            continue;
+        }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
         if !(1..=LISTENER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
             return Err(ConfigError::Name {
@@ -159,6 +175,8 @@ mod tests {
             ("listeners.tcp.default.bind", KeyKind::Key),
             ("listeners.tcp.other.tcp_options.nodelay", KeyKind::Key),
             ("log.targets.ringmq_shards", KeyKind::Key),
+            ("mqtt.mqueue_priorities.a/b", KeyKind::Key),
+            ("mqtt.mqueue_priorities", KeyKind::Section),
             ("mqtt", KeyKind::Section),
             ("listeners.tcp", KeyKind::Section),
             ("log.targets", KeyKind::Section),

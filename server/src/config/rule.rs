@@ -51,6 +51,7 @@ const STRATEGIES: &[&str] =
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest"];
+const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
 const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
 /// Rules of durability, each of which every publication above QoS 0 is compared with.
 const LEVEL_RULES_MAX: usize = 64;
@@ -112,6 +113,8 @@ pub const RULES: &[(&str, Rule)] = &[
     ("mqtt.max_mqueue_len", Rule::CountOrInfinity(0)),
     ("mqtt.max_mqueue_bytes", bytes(0, u64::MAX)),
     ("mqtt.mqueue_full_policy", Rule::Choice(QUEUE_POLICIES)),
+    ("mqtt.mqueue_default_priority", Rule::Choice(DEFAULT_PRIORITIES)),
+    ("mqtt.mqueue_priorities.*", Rule::Count(1, 255)),
     ("mqtt.max_inflight", Rule::Count(1, 65_535)),
     ("mqtt.max_subscriptions", Rule::CountOrInfinity(0)),
     ("mqtt.upgrade_qos", Rule::Flag),

@@ -176,6 +176,9 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("node.shards=257", "a whole number from 0 to 256"),
         ("node.name=a/b", "1 to 255 bytes without space"),
         ("node.data_dir=", "a path of the file system"),
+        ("mqtt.mqueue_default_priority=middle", "one of lowest, highest"),
+        ("mqtt.mqueue_priorities.x=0", "a whole number from 1 to 255"),
+        ("mqtt.mqueue_priorities.x=256", "a whole number from 1 to 255"),
         ("log.level=loud", "one of off, error, warn, info, debug, trace"),
         ("log.targets.x=loud", "one of off, error, warn, info, debug, trace"),
     ];
@@ -207,6 +210,22 @@ fn texts_that_are_no_settings_are_refused_with_the_remedy() {
     let missing = Sources { file: Some("/nonexistent/r.toml".into()), ..Sources::default() };
     let text = Config::load(&missing).unwrap_err().to_string();
     assert!(text.starts_with("cannot read the configuration file /nonexistent/r.toml: "), "{text}");
+}
+
+#[test]
+fn priorities_are_for_topics_and_filters() {
+    let file = "[mqtt.mqueue_priorities]\n\"alarm/#\" = 200\n'a.b/c d' = 1\n";
+    let config = sources(file, &[], &["mqtt.mqueue_priorities.\"$SYS/+\"=7"]).unwrap();
+    let priority = |topic| config.mqtt.mqueue_priorities.of(topic);
+    assert!(priority("alarm/fire") > priority("$SYS/x") && priority("$SYS/x") > priority("a.b/c d"));
+    assert!(priority("a.b/c d").is_some() && priority("other").is_none());
+    let text = error("[mqtt.mqueue_priorities]\n'a/#/b' = 1\n", &[], &[]);
+    assert!(text.starts_with("mqtt.mqueue_priorities.\"a/#/b\" (ringmq.toml:2): must be a topic"), "{text}");
+    assert!(error("", &[], &["mqtt.mqueue_priorities.'$share/g/a'=1"]).contains("not a shared one"));
+    assert!(error("", &[], &["mqtt.mqueue_priorities=disabled"]).contains("is a section"));
+    let many: String = (0..257).map(|n| format!("t{n} = 1\n")).collect();
+    let text = error(&format!("[mqtt.mqueue_priorities]\n{many}"), &[], &[]);
+    assert!(text.starts_with("mqtt.mqueue_priorities has 257 entries; at most 256"), "{text}");
 }
 
 #[test]

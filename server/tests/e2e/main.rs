@@ -31,6 +31,8 @@ mod process;
 mod publish_qos;
 #[path = "03_qos2_reconnect.rs"]
 mod qos2_reconnect;
+#[path = "24_queue_policies.rs"]
+mod queue_policies;
 #[path = "07_retained.rs"]
 mod retained;
 #[path = "21_retained_stream.rs"]

@@ -284,13 +284,14 @@ impl Shard {
         }
         let start = pick.nth as usize % pool.len();
         let mut in_turn = (0..pool.len()).map(|step| pool[(start + step) % pool.len()]);
-        let published = message.view().qos;
+        let view = message.view();
+        let weight_bytes = view.weight_bytes();
         let is_ready = |member: &Subscriber| {
-            self.can_send_now(member.session, self.delivery_qos(published, member.options.qos))
+            self.can_send_now(member.session, self.delivery_qos(view.qos, member.options.qos))
         };
         let has_room = |member: &Subscriber| {
             let slot = self.sessions.get(member.session);
-            slot.is_some_and(|slot| !slot.session.queue_is_full(&self.config.mqtt))
+            slot.is_some_and(|slot| slot.session.has_room(view.topic, weight_bytes, &self.config.mqtt))
         };
         let member = in_turn.clone().find(is_ready).or_else(|| in_turn.find(has_room));
         Some(member.map_or((pool[start], false), |member| (member, true)))

@@ -3,6 +3,7 @@
 use super::{SessionNumber, Stored};
 use crate::client_id::ClientId;
 use crate::codec::{PacketId, Will};
+use crate::config::MqttConfig;
 use crate::session::delivery::Outgoing;
 use crate::session::inflight::Phase;
 use crate::session::subscriptions::Subscription;
@@ -39,7 +40,7 @@ pub enum RestoredMessage {
 
 impl Session {
     /// The session as it was, without a connection.
-    pub fn restore(restored: Restored, now: Timestamp) -> Session {
+    pub fn restore(restored: Restored, config: &MqttConfig, now: Timestamp) -> Session {
         let Restored { number, client_id, expiry_interval_s, will, inflight, queue, begun } = restored;
         let mut session = Session::new(client_id);
         session.number = Some(number);
@@ -57,7 +58,7 @@ impl Session {
             flows.inflight.push_restored(packet_id, phase);
         }
         for message in queue {
-            flows.queue.push_restored(message);
+            flows.queue.push_restored(message, config);
         }
         for (packet_id, stored) in begun {
             flows.inbound.push_restored(packet_id, stored, now);

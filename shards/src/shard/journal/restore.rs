@@ -348,7 +348,7 @@ impl Shard {
             queue: flows.queue,
             begun,
         };
-        let key = self.sessions.insert(Session::restore(restored, self.now));
+        let key = self.sessions.insert(Session::restore(restored, &self.config.mqtt, self.now));
         let mut kept =
             KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
         let mut entered = Vec::with_capacity(subscriptions.len());
