@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::journal::{Outcome, Receipt};
+use super::publish::Errand;
 use super::retained::{RetainedPage, RetainedQuery};
 use crate::reactor::Parcel;
 use ringmq_core::codec::Connect;
@@ -36,6 +37,8 @@ pub enum LaneMessage {
         /// As with [`LaneMessage::Publish`].
         receipt: Option<Receipt>,
     },
+    /// A publication that must not be taken twice.
+    Forward(Box<Forward>),
     /// What the receiving shard waits for is stored, or cannot be.
     Stored {
         /// Its receipts.
@@ -61,6 +64,19 @@ pub enum LaneMessage {
     RetainedQuery(Box<RetainedQuery>),
     /// An answer to it.
     RetainedPage(Box<RetainedPage>),
+}
+
+/// A publication that the sending shard forwards until the receiving one has stored it, which it does once.
+#[derive(Debug)]
+pub struct Forward {
+    /// The message.
+    pub publication: Publication,
+    /// What to do with it.
+    pub errand: Errand,
+    /// Its place among all that the sender forwards to anybody: ascending.
+    pub sequence: u64,
+    /// The sender waits for this.
+    pub receipt: Receipt,
 }
 
 /// A change of what a shard wants.
@@ -127,6 +143,7 @@ impl Shard {
             LaneMessage::Share { publication, pick, receipt } => {
                 self.handle_forwarded(&publication, false, false, std::slice::from_ref(&pick), receipt);
             }
+            LaneMessage::Forward(forward) => self.handle_forward(*forward),
             LaneMessage::Stored { tokens, outcome } => self.handle_stored(&tokens, outcome),
             LaneMessage::Interest { epoch, changes } => self.apply_interest(from, epoch, &changes),
             LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),

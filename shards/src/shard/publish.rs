@@ -226,9 +226,6 @@ impl Shard {
     ) {
         let message = LazyPublication::of(publication);
         self.tally.bump(Metric::MessagesForward);
-        if receipt.is_some_and(|receipt| !self.is_new_forwarding(receipt)) {
-            return;
-        }
         let before = self.before_routing();
         if let Some(receipt) = receipt {
             self.receipts.begin(receipt.level);

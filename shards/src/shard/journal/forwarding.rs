@@ -5,13 +5,14 @@
 //! up to which number they have stored everything, together with what they have stored, and answer; then it is forgotten.
 //! After a crash what was not answered is sent again, and what a shard has already is not taken twice.
 
-use super::receipts::{Goal, Outcome, Receipt};
+use super::receipts::{Goal, Outcome};
 use super::{Journal, nonzero};
 use crate::shard::Shard;
-use crate::shard::lanes::GroupPick;
+use crate::shard::lanes::{Forward, GroupPick, LaneMessage};
 use crate::shard::publish::Errand;
 use crate::shard::sessions::SessionKey;
 use ringmq_core::hash::SeededMap;
+use ringmq_core::metrics::Metric;
 use ringmq_core::publication::{LazyPublication, Publication};
 use ringmq_core::routing::ShardId;
 use ringmq_core::session::{Memory, Stored};
@@ -131,22 +132,30 @@ impl Shard {
         let PendingForwarding { sequence, publication, errands, stored } = pending;
         self.receipts.begin(self.forwarding_level);
         for errand in errands {
-            let receipt = self.ask_receipt(errand.shard, errand.retain);
-            let receipt = receipt.map(|receipt| Receipt { sequence, ..receipt });
-            self.send_errand(publication.clone(), errand, receipt);
+            let publication = publication.clone();
+            let Some(receipt) = self.ask_receipt(errand.shard, errand.retain) else {
+                self.send_errand(publication, errand, None);
+                continue;
+            };
+            self.tally.bump(Metric::LaneMessages);
+            let shard = errand.shard;
+            let forward = Forward { publication, errand, sequence, receipt };
+            self.mesh.stage(shard, LaneMessage::Forward(Box::new(forward)));
         }
         if self.receipts.end(|_| Goal::Forget(stored)) == Some(Outcome::Stored) {
             self.journal.forget(stored);
         }
     }
 
-    /// Whether a message that another shard forwards exactly once is new here. If not, it is answered.
-    pub fn is_new_forwarding(&mut self, receipt: Receipt) -> bool {
-        let is_new = receipt.sequence == 0 || self.journal.apply(receipt.shard.0, receipt.sequence);
-        if !is_new {
+    /// Another shard forwards a message. What came in an earlier life is only answered.
+    pub fn handle_forward(&mut self, forward: Forward) {
+        let Forward { publication, errand, sequence, receipt } = forward;
+        if self.journal.apply(receipt.shard.0, sequence) {
+            let Errand { deliver, retain, groups, .. } = errand;
+            self.handle_forwarded(&publication, deliver, retain, &groups, Some(receipt));
+        } else {
             self.receipts.answer(receipt, Outcome::Stored);
         }
-        is_new
     }
 
     /// Up to which number another shard's messages are stored here.

@@ -22,8 +22,6 @@ pub struct Receipt {
     pub level: DurabilityLevel,
     /// What the asker knows the request by.
     pub token: u32,
-    /// The place among all that the asker forwards exactly once; 0 for what may come again.
-    pub sequence: u64,
 }
 
 /// What happens when everything that was asked for is stored.
@@ -168,7 +166,7 @@ impl Receipts {
     /// A receipt to send along to another shard; `None` if nobody waits for this message.
     pub fn ask(&mut self, asker: ShardId) -> Option<Receipt> {
         let (level, token) = self.expect_one_more()?;
-        Some(Receipt { shard: asker, level, token, sequence: 0 })
+        Some(Receipt { shard: asker, level, token })
     }
 
     /// The message was recorded here.
