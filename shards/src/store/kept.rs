@@ -1,7 +1,9 @@
 //! What outlives the process, between its files and the shards: opened before the shards are built, handed to them before they
 //! start, written by one thread while they run.
 
-use super::{ShardLog, Store, layout};
+use super::settle::settle;
+use super::{ShardLog, Store, StoreError, layout};
+use crate::clock::Clock;
 use crate::config::DataPlaneConfig;
 use crate::log_port::{self, Connection};
 use crate::plane::StartError;
@@ -49,10 +51,24 @@ impl Kept {
         }
         let mut store = Store::claim(&config.node.data_dir, shards)?;
         ringmq_core::hash::seed_process(store.seed());
-        store.rehome(config, shards)?;
+        match store.rehome(config, shards) {
+            Err(StoreError::Unsettled { .. }) => {
+                let clock = Clock::start();
+                settle(Kept::of(store, config, WallClock::at(clock.now()))?, config, clock)?;
+                store = Store::claim(&config.node.data_dir, shards)?;
+                store.rehome(config, shards)?;
+            }
+            rehomed => rehomed?,
+        }
+        Kept::of(store, config, clock)
+    }
+
+    /// What the store's logs hold.
+    fn of(store: Store, config: &DataPlaneConfig, clock: WallClock) -> Result<Kept, StartError> {
+        let level = config.durability.level;
         let logs = store.open(config, clock)?;
         let mut rest = Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new() };
-        let mut journals = Vec::with_capacity(shards);
+        let mut journals = Vec::with_capacity(logs.len());
         for ShardLog { directory, log, remembered } in logs {
             journals.push(Journal::new(Some(log), level, clock));
             rest.directories.push(directory);

@@ -7,6 +7,7 @@
 mod kept;
 mod layout;
 mod rehome;
+mod settle;
 
 pub use kept::{Kept, Logs};
 
@@ -74,6 +75,15 @@ pub enum StoreError {
         /// Why.
         #[source]
         source: RecordError,
+        /// How many shards the logs were written for.
+        shards: usize,
+    },
+    /// node.shards has changed, and messages are on their way between the shards that there were.
+    #[error(
+        "messages between shards could not be passed on, which must come before node.shards changes: set it to {shards} as before, and \
+         see what the log says of node.data_dir or persistence.max_bytes"
+    )]
+    Unsettled {
         /// How many shards the logs were written for.
         shards: usize,
     },

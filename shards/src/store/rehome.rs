@@ -1,5 +1,6 @@
 //! Another number of shards: every session, message and retained message goes to the log of the shard that it now belongs to.
-//! Everything is copied to `shards.new`, which then takes the place of `shards`. An old log is never changed.
+//! Everything is copied to `shards.new`, which then takes the place of `shards`. An old log is never changed. What was on its way between
+//! the shards that there were is passed on first (`settle`).
 //!
 //! A crash leaves one of these states, and the next start goes on from it, whatever `node.shards` is then:
 //!

@@ -163,6 +163,11 @@ impl Shard {
         self.journal.applied(from.0)
     }
 
+    /// Whether nothing is on its way to other shards, or waited for.
+    pub fn awaits_nothing(&self) -> bool {
+        self.forwardings.is_empty() && self.receipts.is_empty()
+    }
+
     /// Before the shards start: numbers up to this one are known to others. What was not answered in an earlier life is
     /// sent again.
     pub fn resume_forwardings(&mut self, known: u64) {

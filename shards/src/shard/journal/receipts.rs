@@ -255,6 +255,11 @@ impl Receipts {
         std::mem::take(&mut self.answers)
     }
 
+    /// Whether nothing is waited for.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.answers.is_empty()
+    }
+
     /// Whether earlier acknowledgements of a session wait.
     pub fn has_acks(&self, session: SessionKey) -> bool {
         !self.acks.is_empty() && self.acks.contains_key(&session)

@@ -7,7 +7,8 @@ use crate::store::{StoreError, log_directory, log_error};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::routing::ShardId;
 use ringmq_persistence::record::{
-    self, Body, Queued, Received, Record, RecordError, Retained, Sent, Subscription, access, decode, encode,
+    self, Applied, Body, Forwarding, Queued, Received, Record, RecordError, Retained, Sent, Subscription,
+    access, decode, encode,
 };
 use ringmq_persistence::storage::files::{Files, block_on};
 use ringmq_persistence::tools::{Snapshot, drain};
@@ -89,6 +90,8 @@ type Copies = SmallVec<[(ShardId, u64); 1]>;
 struct Index {
     sessions: BTreeMap<u64, Place>,
     bodies: SeededMap<u64, Copies>,
+    /// A message is on its way to other shards.
+    is_unsettled: bool,
     /// Records that another one has taken the place of.
     replaced: SeededMap<u64, ()>,
     /// The session and the body of each message.
@@ -145,6 +148,9 @@ impl Index {
         let mut index = Index::default();
         let shards = new.logs.len();
         old.visit(|id, kind, payload| Ok(index.take(id, kind, payload, shards)?))?;
+        if index.is_unsettled {
+            return Err(StoreError::Unsettled { shards: old.shards });
+        }
         // Of two sessions of one client the later one counts: numbers keep their order.
         for place in index.sessions.values_mut() {
             let log = &mut new.logs[place.home.index()];
@@ -179,6 +185,7 @@ impl Index {
                 self.messages.push((id, stored.session.to_native(), stored.body.to_native()));
                 self.replace(stored.replaces.to_native());
             }
+            Forwarding::KIND => self.is_unsettled = true,
             Sent::KIND => self.replace(access::<Sent>(kind, payload)?.replaces.to_native()),
             // The second pass sees to it.
             _ => {}
@@ -212,7 +219,7 @@ impl NewLogs {
     /// Puts everything an old log holds where it belongs.
     ///
     /// # Errors
-    /// [`StoreError::Unmovable`], [`StoreError::Log`].
+    /// [`StoreError::Unmovable`], [`StoreError::Unsettled`], [`StoreError::Log`].
     pub fn take(&mut self, old: &OldLog) -> Result<(), StoreError> {
         let mut index = Index::of(old, self)?;
         old.visit(|id, kind, payload| self.carry(&mut index, id, kind, payload))
@@ -273,6 +280,8 @@ impl NewLogs {
                 self.put(ShardId::home_of(topic, self.logs.len()), (kind, payload))?;
                 self.moved.retained += 1;
             }
+            // How far a shard had what others passed on: nothing is on its way, and numbers begin anew.
+            Applied::KIND => {}
             found => return Err(RecordError::Kind { found, expected: record::Session::KIND }.into()),
         }
         Ok(())

@@ -1,10 +1,15 @@
 mod population;
 
 use super::*;
-use crate::store::Store;
-use population::{Client, Held, SEED, Waiting, Writer, read, session, write};
+use crate::clock::Clock;
+use crate::shard::WallClock;
+use crate::store::{Kept, Store};
+use population::{Client, Held, SEED, Waiting, Writer, put, read, session, write};
 use ringmq_core::config::ByteSize;
-use ringmq_persistence::record::{Body, Queued, Record, Session, encode};
+use ringmq_core::routing::ShardId;
+use ringmq_persistence::record::{
+    Applied, Body, ForwardTarget, Forwarding, Queued, Record, Session, Subscription,
+};
 use ringmq_persistence::tools::dump;
 use std::collections::BTreeMap;
 
@@ -192,15 +197,13 @@ fn damaged() -> (tempfile::TempDir, Place, Held) {
     let mut writer = Writer::open(&log);
     let session = session("client", &mut fastrand::Rng::with_seed(1));
     let stored = Session { number: 4, ..session.clone() };
-    let (kind, bytes) = encode(&stored).unwrap();
-    writer.put(kind, &bytes);
+    put!(writer, stored);
     for text in ["the first message", "the second message"] {
         let body = writer.body("news", text);
         let (session, packet_id, identifiers) = (4, None, &[][..]);
         let queued =
             Queued { session, body, packet_id, replaces: 0, share: 0, qos: 1, retain: false, identifiers };
-        let (kind, bytes) = encode(&queued).unwrap();
-        writer.put(kind, &bytes);
+        put!(writer, queued);
         writer.sync();
     }
     drop(writer);
@@ -272,13 +275,11 @@ fn a_body_goes_once_to_each_shard_that_needs_it() {
     for number in 1..=40 {
         let session = session(&format!("client-{number}"), &mut fastrand::Rng::with_seed(number));
         let stored = Session { number, ..session };
-        let (kind, bytes) = encode(&stored).unwrap();
-        writer.put(kind, &bytes);
+        put!(writer, stored);
         let (session, packet_id, identifiers) = (number, None, &[][..]);
         let queued =
             Queued { session, body, packet_id, replaces: 0, share: 0, qos: 1, retain: false, identifiers };
-        let (kind, bytes) = encode(&queued).unwrap();
-        writer.put(kind, &bytes);
+        put!(writer, queued);
     }
     writer.sync();
     let mut going = rehoming(&place, 1, 3);
@@ -291,4 +292,70 @@ fn a_body_goes_once_to_each_shard_that_needs_it() {
         dump(&log_directory(place.shards(), shard), count).unwrap();
         assert_eq!(bodies, 1, "shard {shard}");
     }
+}
+
+/// Logs of two shards: the first one has two messages on their way to the second one, which has a client for them and stored the
+/// first of them before the crash.
+fn on_the_way() -> (tempfile::TempDir, Place, String) {
+    let data = tempfile::tempdir().unwrap();
+    let place = Place::of(data.path());
+    Layout { shards: 2, seed: SEED }.write(place.shards()).unwrap();
+    let mut names = (0..).map(|number| format!("client-{number}"));
+    let client_id = names.find(|name| ShardId::home_of(name, 2) == ShardId(1)).unwrap();
+    let mut sender = Writer::open(&log_directory(place.shards(), 0));
+    for (sequence, text) in [(1, "one"), (2, "two")] {
+        let body = sender.body("news", text);
+        let target = ForwardTarget { shard: 1, deliver: true, retain: false, shares: Vec::new() };
+        put!(sender, Forwarding { sequence, body, targets: vec![target] });
+    }
+    let mut receiver = Writer::open(&log_directory(place.shards(), 1));
+    let owner = session(&client_id, &mut fastrand::Rng::with_seed(3));
+    put!(
+        receiver,
+        Session { number: 1, will: None, expires_at_ms: None, expiry_interval_s: u32::MAX, ..owner }
+    );
+    put!(
+        receiver,
+        Subscription {
+            session: 1,
+            filter: "news".to_owned(),
+            qos: 2,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: 0,
+            identifier: Some(8),
+        }
+    );
+    let body = receiver.body("news", "one");
+    let (session, packet_id, identifiers) = (1, None, &[8][..]);
+    let queued =
+        Queued { session, body, packet_id, replaces: 0, share: 0, qos: 1, retain: false, identifiers };
+    put!(receiver, queued);
+    put!(receiver, Applied { from: 0, sequence: 1 });
+    sender.sync();
+    receiver.sync();
+    (data, place, client_id)
+}
+
+#[test]
+fn what_was_on_its_way_between_shards_arrives_once() {
+    let (data, place, client_id) = on_the_way();
+    let mut store = Store::claim(data.path(), 3).unwrap();
+    let unsettled = store.rehome(&config(), 3).unwrap_err();
+    assert!(matches!(unsettled, StoreError::Unsettled { shards: 2 }), "{unsettled}");
+    drop(store);
+    let mut config = config();
+    config.node.data_dir = data.path().to_owned();
+    drop(Kept::open(&config, 3, WallClock::at(Clock::start().now())).unwrap());
+    let held = read(place.shards());
+    let expected = ["one", "two"].map(|text| Waiting::Message {
+        packet_id: None,
+        text: text.to_owned(),
+        share: 0,
+        qos: 1,
+        retain: false,
+        identifiers: vec![8],
+    });
+    assert_eq!(held.clients[&client_id].waiting, expected);
+    assert_eq!(beside(data.path()), ["lock", "shards"]);
 }

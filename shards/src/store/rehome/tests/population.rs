@@ -4,7 +4,7 @@ use crate::store::layout::Layout;
 use crate::store::log_directory;
 use ringmq_core::routing::ShardId;
 use ringmq_persistence::record::{
-    Body, Queued, Received, Record, Retained, Sent, Session, Subscription, Will, access, decode, encode,
+    Body, Queued, Received, Record, Retained, Sent, Session, Subscription, Will, access, decode,
 };
 use ringmq_persistence::storage::files::{Files, block_on};
 use ringmq_persistence::tools::{drain, dump};
@@ -13,6 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub const SEED: [u64; 4] = [3, 1, 4, 1];
+
+/// Puts a record into a log; its id.
+macro_rules! put {
+    ($log:expr, $record:expr) => {{
+        let (kind, bytes) = ringmq_persistence::record::encode(&$record).unwrap();
+        $log.put(kind, &bytes)
+    }};
+}
+pub(super) use put;
 
 /// What a client has to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,21 +67,13 @@ impl Writer {
     }
 
     pub fn body(&mut self, topic: &str, text: &str) -> u64 {
-        let (kind, bytes) = encode(&body(topic, text)).unwrap();
-        self.put(kind, &bytes)
+        put!(self, Body { expires_at_ms: None, ..body(topic, text) })
     }
 
     pub fn sync(&mut self) {
         self.machine.seal(Level::Fsync).unwrap();
         block_on(drain(&self.files, &mut self.machine)).unwrap();
     }
-}
-
-macro_rules! put {
-    ($log:expr, $record:expr) => {{
-        let (kind, bytes) = encode(&$record).unwrap();
-        $log.put(kind, &bytes)
-    }};
 }
 
 fn body<'a>(topic: &'a str, text: &'a str) -> Body<'a> {
