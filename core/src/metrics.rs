@@ -73,6 +73,7 @@ metrics! {
     MessagesDroppedAwaitPubrelTimeout = "messages.dropped.await_pubrel_timeout",
     MessagesDroppedNoSubscribers = "messages.dropped.no_subscribers",
     MessagesDroppedExpired = "messages.dropped.expired",
+    MessagesRefusedQueueFull = "messages.refused.queue_full",
     MessagesDroppedRetainedFull = "messages.dropped.retained_full",
     MessagesDroppedRetainedTooLarge = "messages.dropped.retained_too_large",
     MessagesForward = "messages.forward",

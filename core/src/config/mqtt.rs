@@ -42,6 +42,19 @@ pub enum QueueFullPolicy {
     DropOldest,
     /// The new message is dropped and counted.
     DropNewest,
+    /// A publication above QoS 0 is refused, and its publisher told so. What nobody waits to be told of is dropped as by
+    /// [`QueueFullPolicy::DropNewest`].
+    Reject,
+}
+
+/// What a refusal is to 3.x publishers, which cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectV3 {
+    /// The connection is closed; the client sends the message again when it is back.
+    Close,
+    /// The message is dropped, counted and acknowledged.
+    Drop,
 }
 
 /// Protocol behaviour; the keys and defaults users of EMQX know. No key takes effect before a restart.
@@ -96,6 +109,8 @@ pub struct MqttConfig {
     pub max_mqueue_bytes: ByteSize,
     /// What happens when the queue is full.
     pub mqueue_full_policy: QueueFullPolicy,
+    /// What 3.x publishers meet where `reject` refuses their message.
+    pub mqueue_reject_v3: RejectV3,
     /// The priority of topics that `mqueue_priorities` does not name.
     pub mqueue_default_priority: DefaultPriority,
     /// The most QoS 1 and 2 messages on their way to one client, also for clients that allow more. 1 to 65535.
@@ -146,6 +161,7 @@ impl Default for MqttConfig {
             max_mqueue_len: Limit(1000),
             max_mqueue_bytes: ByteSize(64 << 20),
             mqueue_full_policy: QueueFullPolicy::DropOldest,
+            mqueue_reject_v3: RejectV3::Close,
             mqueue_default_priority: DefaultPriority::Lowest,
             max_inflight: 32,
             max_subscriptions: Limit::INFINITY,

@@ -140,13 +140,13 @@ macro_rules! cx {
 
 impl World {
     fn new(input: &mut Input<'_>) -> World {
-        let policies = [QueueFullPolicy::DropOldest, QueueFullPolicy::DropNewest];
+        let policies = [QueueFullPolicy::DropOldest, QueueFullPolicy::DropNewest, QueueFullPolicy::Reject];
         let config = MqttConfig {
             max_inflight: u16::from(input.below(6)) + 1,
             max_awaiting_rel: u16::from(input.below(4)) + 1,
             max_mqueue_len: Limit(usize::from(input.below(20))),
             max_mqueue_bytes: ByteSize(u64::from(input.u8()) * 8),
-            mqueue_full_policy: policies[usize::from(input.below(2))],
+            mqueue_full_policy: policies[usize::from(input.below(3))],
             mqueue_store_qos0: input.below(3) > 0,
             max_topic_alias: 3,
             session_expiry_interval: Duration::from_s(60),

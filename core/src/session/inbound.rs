@@ -110,7 +110,7 @@ pub enum Routed {
     Matched,
     /// Nobody did.
     NoSubscribers,
-    /// Somebody who must remember it cannot.
+    /// Somebody who must remember it cannot, or has no room for it.
     Refused,
 }
 

@@ -33,9 +33,10 @@ pub use terms::{Terms, refusal};
 pub use violation::Violation;
 
 use crate::client_id::ClientId;
-use crate::codec::Will;
-use crate::config::MqttConfig;
+use crate::codec::{QoS, Will};
+use crate::config::{MqttConfig, QueueFullPolicy};
 use crate::metrics::Tally;
+use crate::publication::PublicationRef;
 use crate::time::Timestamp;
 use inbound::InboundQos2;
 use inflight::Inflight;
@@ -149,6 +150,27 @@ impl Session {
             Some(flows) => flows.queue.has_room(topic, weight_bytes, bounds, config),
             None => bounds.admit(weight_bytes),
         }
+    }
+
+    /// Whether a message is to be refused rather than this session lose one: it is above QoS 0, the client cannot be sent it
+    /// now, and there is no room for it. `out`: the outbox of the connection, if there is one.
+    pub fn must_refuse(
+        &self,
+        message: &PublicationRef<'_>,
+        qos: QoS,
+        config: &MqttConfig,
+        out: Option<&Outbox>,
+    ) -> bool {
+        qos > QoS::AtMostOnce
+            && Bounds::of(config).policy == QueueFullPolicy::Reject
+            && !out.is_some_and(|out| self.can_send_now(qos, out))
+            && !self.has_room(message.topic, message.weight_bytes(), config)
+    }
+
+    /// Whether a message that is the oldest of its priority in the queue has expired, so that [`Session::remove_expired`]
+    /// makes room.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.flows.as_ref().is_some_and(|flows| flows.queue.has_expired(now))
     }
 
     /// Messages the client does not have yet: queued, or sent and not taken over by PUBACK or PUBREC.

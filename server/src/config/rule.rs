@@ -50,7 +50,8 @@ const STRATEGIES: &[&str] =
     &["random", "round_robin", "round_robin_per_group", "sticky", "local", "hash_clientid", "hash_topic"];
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
-const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest"];
+const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject"];
+const REJECTIONS: &[&str] = &["close", "drop"];
 const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
 const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
 /// Rules of durability, each of which every publication above QoS 0 is compared with.
@@ -113,6 +114,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("mqtt.max_mqueue_len", Rule::CountOrInfinity(0)),
     ("mqtt.max_mqueue_bytes", bytes(0, u64::MAX)),
     ("mqtt.mqueue_full_policy", Rule::Choice(QUEUE_POLICIES)),
+    ("mqtt.mqueue_reject_v3", Rule::Choice(REJECTIONS)),
     ("mqtt.mqueue_default_priority", Rule::Choice(DEFAULT_PRIORITIES)),
     ("mqtt.mqueue_priorities.*", Rule::Count(1, 255)),
     ("mqtt.max_inflight", Rule::Count(1, 65_535)),

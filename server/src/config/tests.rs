@@ -176,6 +176,8 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("node.shards=257", "a whole number from 0 to 256"),
         ("node.name=a/b", "1 to 255 bytes without space"),
         ("node.data_dir=", "a path of the file system"),
+        ("mqtt.mqueue_full_policy=block", "one of drop_oldest, drop_newest, reject"),
+        ("mqtt.mqueue_reject_v3=0x97", "one of close, drop"),
         ("mqtt.mqueue_default_priority=middle", "one of lowest, highest"),
         ("mqtt.mqueue_priorities.x=0", "a whole number from 1 to 255"),
         ("mqtt.mqueue_priorities.x=256", "a whole number from 1 to 255"),

@@ -35,6 +35,7 @@ use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
+use ringmq_core::config::{MqttConfig, QueueFullPolicy};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::TemplateCache;
@@ -118,6 +119,8 @@ pub struct Shard {
     log_port: Option<LogPort>,
     /// Shards with subscriptions of sessions that outlive the process; this one among them once it has told the others.
     durable_shards: ShardSet,
+    /// Shards with sessions that have messages refused rather than lose one.
+    rejecting_shards: ShardSet,
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
     forwardings: Slab<PendingForwarding>,
@@ -188,6 +191,7 @@ impl Shard {
             log_figures: LogFigures::default(),
             log_port: None,
             durable_shards: ShardSet::EMPTY,
+            rejecting_shards: rejecting_shards(&config.mqtt, shards),
             deferred: Vec::new(),
             forwardings: Slab::new(),
             forwarding_level: config.durability.highest(),
@@ -349,4 +353,15 @@ impl Shard {
         self.cells.publish(&mut self.tally);
         tracing::debug!(shard = self.id.0, "shard ended");
     }
+}
+
+/// Where messages may be refused for want of room: everywhere if that is configured.
+fn rejecting_shards(config: &MqttConfig, shards: usize) -> ShardSet {
+    let mut rejecting = ShardSet::EMPTY;
+    if config.mqueue_full_policy == QueueFullPolicy::Reject {
+        for shard in 0..shards {
+            rejecting.insert(ShardId(shard as u8));
+        }
+    }
+    rejecting
 }

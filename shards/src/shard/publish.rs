@@ -5,6 +5,7 @@ use super::lanes::{GroupPick, LaneMessage};
 use super::outlets::SCRATCH_KEPT;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
+use crate::durability::DurabilityLevel;
 use crate::reactor::Token;
 use ringmq_core::codec::{AckKind, Publish, QoS, SubscriptionOptions};
 use ringmq_core::metrics::Metric;
@@ -76,12 +77,17 @@ impl Shard {
         let topic = aliased.as_deref().unwrap_or(publish.topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
         let level = self.awaited_level(publish, &view);
+        let is_refusable = publish.qos > QoS::AtMostOnce && !self.rejecting_shards.is_empty();
         match level {
             Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
                 self.receipts.begin_deferred(self.forwarding_level);
             }
             Some(level) => self.receipts.begin(level),
+            None if is_refusable => self.receipts.begin(DurabilityLevel::Memory),
             None => {}
+        }
+        if is_refusable {
+            self.receipts.allow_refusal();
         }
         let message = LazyPublication::borrowed(view);
         let routed = self.publish(&message, Some(key));
@@ -169,7 +175,11 @@ impl Shard {
         }
         targets.remove(self.id);
         let must_remember = |shard| owner == Some(shard) || self.durable_shards.contains(shard);
-        let is_deferred = self.receipts.is_deferred() && targets.iter().any(must_remember);
+        // Who is acknowledged before other shards are asked cannot be refused any more.
+        let may_refuse = |shard| self.receipts.is_refusable() && self.rejecting_shards.contains(shard);
+        let is_deferred = self.receipts.is_deferred()
+            && targets.iter().any(must_remember)
+            && !targets.iter().chain(picks.iter().map(|(shard, _)| *shard)).any(may_refuse);
         for shard in targets.iter() {
             let groups = picks.iter().filter(|(target, _)| *target == shard).map(|(_, pick)| *pick).collect();
             let errand =
@@ -229,15 +239,20 @@ impl Shard {
         let before = self.before_routing();
         if let Some(receipt) = receipt {
             self.receipts.begin(receipt.level);
+            if receipt.is_refusable {
+                self.receipts.allow_refusal();
+            }
         }
         if deliver {
             self.deliver_local(&message);
         }
-        for pick in groups {
-            self.deliver_shared(&message, *pick);
-        }
-        if retain {
-            self.retain(&message);
+        if !self.receipts.is_refused() {
+            for pick in groups {
+                self.deliver_shared(&message, *pick);
+            }
+            if retain {
+                self.retain(&message);
+            }
         }
         let Some(receipt) = receipt else { return };
         self.note_recorded(before);
@@ -259,8 +274,8 @@ impl Shard {
         });
         self.templates.clear();
         let matched = !found.is_empty();
-        if self.must_refuse(found.iter().map(|subscriber| subscriber.session)) {
-            self.receipts.note_refused();
+        if let Some(refusal) = self.refusal(&message.view(), &found) {
+            self.receipts.note_refused(refusal);
         } else if filters > 1 && !self.config.mqtt.overlapping_subscription_copies {
             found.sort_by_key(|subscriber| subscriber.session);
             for overlapping in found.chunk_by(|a, b| a.session == b.session) {

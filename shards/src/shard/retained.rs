@@ -2,6 +2,7 @@
 //! stream of pages that its client's pace draws.
 
 use super::Shard;
+use super::journal::Outcome;
 use super::lanes::LaneMessage;
 use super::sessions::SessionKey;
 use super::timers::TimerKey;
@@ -111,8 +112,8 @@ impl Shard {
     /// Stores, replaces or clears the retained message of a topic this shard owns. [MQTT-3.3.1-5, MQTT-3.3.1-6]
     pub(super) fn retain(&mut self, message: &LazyPublication<'_>) {
         let view = message.view();
-        if self.journal.is_refusing() && self.receipts.is_open() {
-            return self.receipts.note_refused();
+        if self.journal.is_refusing() && self.receipts.awaits_storage() {
+            return self.receipts.note_refused(Outcome::Refused);
         }
         if view.payload.is_empty() {
             if let Some(removed) = self.retained.store.clear(view.topic) {

@@ -256,6 +256,9 @@ impl Shard {
         if !has_room && may_pass_on(self) {
             return self.pass_on(message, pick);
         }
+        if self.receipts.is_refusable() && self.has_no_room(&message.view(), &member) {
+            return self.receipts.note_refused(Outcome::QueueFull);
+        }
         if let Some(publisher) = pick.sticky {
             self.shared.stick(pick.tag, publisher, member.session);
         }

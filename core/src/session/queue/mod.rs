@@ -138,11 +138,13 @@ impl Queue {
 
     /// All messages, in the order of their turns.
     pub fn iter(&self) -> impl Iterator<Item = &Outgoing> {
-        let lists = match &self.messages {
-            Messages::Plain(list) => std::slice::from_ref(list),
-            Messages::Ranked(ranks) => ranks.lists(),
-        };
-        lists.iter().flatten()
+        self.lists().iter().flatten()
+    }
+
+    /// Whether the oldest message of a priority has expired.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        let mut oldest = self.lists().iter().filter_map(VecDeque::front);
+        oldest.any(|message| message.publication.expires_at() <= now)
     }
 
     /// The QoS of the message whose turn it is.
@@ -197,6 +199,14 @@ impl Queue {
         }
         (self.bytes, self.qos0) = (bytes, qos0);
         (before - self.len()) as u64
+    }
+
+    /// By priority, the most urgent first.
+    fn lists(&self) -> &[VecDeque<Outgoing>] {
+        match &self.messages {
+            Messages::Plain(list) => std::slice::from_ref(list),
+            Messages::Ranked(ranks) => ranks.lists(),
+        }
     }
 
     fn append(&mut self, message: Outgoing, priority: Option<Priority>) {

@@ -188,6 +188,35 @@ fn a_full_queue_drops_the_newest_if_configured() {
 }
 
 #[test]
+fn a_message_is_refused_only_if_it_is_above_qos_0_and_can_neither_be_sent_nor_queued() {
+    let policy = QueueFullPolicy::Reject;
+    let config = MqttConfig {
+        max_mqueue_len: Limit(1),
+        max_inflight: 1,
+        mqueue_full_policy: policy,
+        ..MqttConfig::default()
+    };
+    let mut rig = Rig::offline(config);
+    let refuses = |rig: &Rig, qos| {
+        let out = rig.session.is_online().then_some(&rig.out);
+        rig.session.must_refuse(&message("t", "x"), qos, &rig.config, out)
+    };
+    assert!(!refuses(&rig, AtLeastOnce), "the queue is empty");
+    rig.deliver(AtLeastOnce, "a");
+    assert!(refuses(&rig, AtLeastOnce) && refuses(&rig, ExactlyOnce) && !refuses(&rig, AtMostOnce));
+    // What nobody was asked about is dropped.
+    assert_eq!(rig.deliver(AtMostOnce, "b"), Delivered::Dropped(DropReason::QueueFull));
+    assert_eq!(rig.count(Metric::DeliveryDroppedQueueFull), 1);
+    rig.connect(&connect(V5));
+    assert!(!refuses(&rig, AtLeastOnce), "the queue was sent");
+    rig.deliver(AtLeastOnce, "c");
+    assert!(refuses(&rig, AtLeastOnce), "the window and the queue are full");
+    rig.ack(AckKind::Puback, 1);
+    assert!(!refuses(&rig, AtLeastOnce));
+    assert_eq!(rig.sent(), ["PUBLISH q1 #1 t=a", "PUBLISH q1 #2 t=c"]);
+}
+
+#[test]
 fn a_queue_of_length_0_keeps_nothing() {
     let mut rig = Rig::offline(MqttConfig { max_mqueue_len: Limit(0), ..MqttConfig::default() });
     assert_eq!(rig.deliver(ExactlyOnce, "a"), Delivered::Dropped(DropReason::QueueFull));

@@ -4,9 +4,11 @@ use super::receipts::{Goal, Outcome, PendingAck, Receipt};
 use crate::durability::DurabilityLevel;
 use crate::reactor::Token;
 use crate::shard::lanes::LaneMessage;
+use crate::shard::publish::Subscriber;
 use crate::shard::sessions::SessionKey;
 use crate::shard::{Shard, cx};
 use ringmq_core::codec::{AckKind, ProtocolVersion, Publish, QoS};
+use ringmq_core::config::RejectV3;
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::PublicationRef;
 use ringmq_core::reason::ReasonCode;
@@ -71,7 +73,7 @@ impl Shard {
     /// Seals what this pass recorded, and hands the log's operations to its thread.
     pub fn commit(&mut self) {
         if self.log_port.is_none() {
-            return;
+            return self.post_answers();
         }
         if self.journal.is_unsealed {
             self.log_figures.touch();
@@ -169,30 +171,46 @@ impl Shard {
             let token = slot.connection.filter(|_| slot.attachment == ack.attachment);
             match token {
                 Some(token) => self.acknowledge(token, key, ack, outcome),
-                None if outcome == Outcome::Refused => self.abandon_exchange(key, ack),
+                None if outcome > Outcome::Stored => self.abandon_exchange(key, ack),
                 None => {}
             }
         }
     }
 
-    /// Answers a PUBLISH. A refused one is answered 0x97, which only v5 can say: others are disconnected and send it again.
+    /// Answers a PUBLISH. A refused one is answered 0x97, which only v5 can say: others are disconnected and send it again,
+    /// or are told that all is well where the operator prefers that.
     pub fn acknowledge(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
-        let routed = if outcome == Outcome::Refused { Routed::Refused } else { ack.routed };
+        let is_v5 = connection.version == ProtocolVersion::V5;
+        let is_hidden =
+            outcome == Outcome::QueueFull && !is_v5 && self.config.mqtt.mqueue_reject_v3 == RejectV3::Drop;
+        if is_hidden {
+            self.tally.bump(Metric::DeliveryDropped);
+            self.tally.bump(Metric::DeliveryDroppedQueueFull);
+        } else if outcome == Outcome::QueueFull {
+            self.tally.bump(Metric::MessagesRefusedQueueFull);
+        }
+        let is_refused = outcome > Outcome::Stored && !is_hidden;
+        let routed = match ack.routed {
+            _ if is_refused => Routed::Refused,
+            Routed::Refused => Routed::Matched,
+            routed => routed,
+        };
         slot.session.handle_routed(
             Some((ack.kind, ack.packet_id)),
             routed,
             &mut cx!(self),
             &mut connection.outbox,
         );
-        let is_told = outcome == Outcome::Stored || connection.version == ProtocolVersion::V5;
         self.mark_dirty(token);
         if outcome == Outcome::Refused {
             self.tally.bump(Metric::PersistencePublicationsRefused);
+        }
+        if is_refused {
             self.abandon_exchange(key, ack);
         }
-        if !is_told {
+        if is_refused && !is_v5 {
             self.disconnect(token, ReasonCode::QuotaExceeded, CloseCause::Server(ReasonCode::QuotaExceeded));
         }
     }
@@ -225,24 +243,55 @@ impl Shard {
     /// Notes what was recorded, or could not be, since `before`.
     pub fn note_recorded(&mut self, before: Before) {
         let after = self.before_routing();
-        if after.refusals != before.refusals {
-            self.receipts.note_refused();
+        if after.refusals != before.refusals && self.receipts.awaits_storage() {
+            self.receipts.note_refused(Outcome::Refused);
         }
         if after.puts != before.puts {
             self.receipts.note_recorded();
         }
     }
 
-    /// A receipt to send along with a message, if that shard may have to remember it.
+    /// A receipt to send along with a message, if that shard may have to remember it, or may refuse it.
     pub fn ask_receipt(&mut self, shard: ShardId, is_owner: bool) -> Option<Receipt> {
         let may_remember = is_owner || self.durable_shards.contains(shard);
-        if may_remember { self.receipts.ask(self.id) } else { None }
+        let is_awaited = may_remember && self.receipts.awaits_storage();
+        let may_refuse = self.receipts.is_refusable() && self.rejecting_shards.contains(shard);
+        if is_awaited || may_refuse { self.receipts.ask(self.id) } else { None }
     }
 
-    /// Whether a message must be refused because one of these sessions is to remember it and cannot.
-    pub fn must_refuse(&self, mut sessions: impl Iterator<Item = SessionKey>) -> bool {
-        self.journal.is_refusing()
-            && self.receipts.is_open()
-            && sessions.any(|key| self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some()))
+    /// Whether a message must be refused because one of these subscribers is to remember it and cannot, or has no room for
+    /// it and loses none.
+    pub fn refusal(&mut self, message: &PublicationRef<'_>, subscribers: &[Subscriber]) -> Option<Outcome> {
+        if self.journal.is_refusing()
+            && self.receipts.awaits_storage()
+            && subscribers.iter().any(|subscriber| self.is_remembered(subscriber.session))
+        {
+            return Some(Outcome::Refused);
+        }
+        if !self.receipts.is_refusable() {
+            return None;
+        }
+        let mut is_full = |subscriber: &Subscriber| {
+            let is_echo = subscriber.options.no_local && message.origin == self.origin(subscriber.session);
+            !is_echo && self.has_no_room(message, subscriber)
+        };
+        subscribers.iter().any(&mut is_full).then_some(Outcome::QueueFull)
+    }
+
+    /// Whether a subscriber would lose a message that it rather has refused. Nobody is refused for the sake of messages that
+    /// have expired.
+    pub fn has_no_room(&mut self, message: &PublicationRef<'_>, subscriber: &Subscriber) -> bool {
+        let qos = self.delivery_qos(message.qos, subscriber.options.qos);
+        let Some(slot) = self.sessions.get_mut(subscriber.session) else { return false };
+        let connection = slot.connection.and_then(|token| self.connections.get(token as usize));
+        let out = connection.map(|connection| &connection.outbox);
+        if !slot.session.must_refuse(message, qos, &self.config.mqtt, out) {
+            return false;
+        }
+        if !slot.session.has_expired(self.now) {
+            return true;
+        }
+        slot.session.remove_expired(&mut cx!(self));
+        slot.session.must_refuse(message, qos, &self.config.mqtt, out)
     }
 }

@@ -22,6 +22,8 @@ pub struct Receipt {
     pub level: DurabilityLevel,
     /// What the asker knows the request by.
     pub token: u32,
+    /// The publisher waits to be told if a queue has no room.
+    pub is_refusable: bool,
 }
 
 /// What happens when everything that was asked for is stored.
@@ -39,11 +41,13 @@ pub enum Goal {
     None,
 }
 
-/// What became of a message, as far as remembering it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a message, as far as remembering it goes. Of several the last counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Everybody who must remember it does.
     Stored,
+    /// A session that rather has messages refused than lose one has no room.
+    QueueFull,
     /// Somebody who must remember it cannot.
     Refused,
 }
@@ -66,6 +70,8 @@ struct Scope {
     outcome: Outcome,
     /// Other shards are sent the message when it is stored here.
     is_deferred: bool,
+    /// The publisher waits to be told if a queue has no room.
+    is_refusable: bool,
 }
 
 /// All receipts of a shard: those it waits for, and those others wait for.
@@ -119,7 +125,8 @@ impl Receipts {
     /// A message is routed from here on; every shard that must remember it is asked for a receipt.
     pub fn begin(&mut self, level: DurabilityLevel) {
         debug_assert!(self.scope.is_none(), "one message at a time");
-        self.scope = Some(Scope { level, token: None, outcome: Outcome::Stored, is_deferred: false });
+        let (is_deferred, is_refusable) = (false, false);
+        self.scope = Some(Scope { level, token: None, outcome: Outcome::Stored, is_deferred, is_refusable });
     }
 
     /// As [`Receipts::begin`]; other shards are sent the message when it is stored here.
@@ -128,6 +135,18 @@ impl Receipts {
         if let Some(scope) = &mut self.scope {
             scope.is_deferred = true;
         }
+    }
+
+    /// The publisher of the message at hand waits to be told if a queue has no room for it.
+    pub fn allow_refusal(&mut self) {
+        if let Some(scope) = &mut self.scope {
+            scope.is_refusable = true;
+        }
+    }
+
+    /// Whether the message at hand may be refused because a queue has no room for it.
+    pub fn is_refusable(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.is_refusable)
     }
 
     /// Whether other shards are sent the message at hand only when it is stored here.
@@ -143,9 +162,7 @@ impl Receipts {
         let goal = goal(self);
         if let Some(open) = self.open.get_mut(token as usize) {
             open.goal = goal;
-            if scope.outcome == Outcome::Refused {
-                open.outcome = Outcome::Refused;
-            }
+            open.outcome = open.outcome.max(scope.outcome);
         }
         None
     }
@@ -165,32 +182,35 @@ impl Receipts {
 
     /// A receipt to send along to another shard; `None` if nobody waits for this message.
     pub fn ask(&mut self, asker: ShardId) -> Option<Receipt> {
+        let is_refusable = self.is_refusable();
         let (level, token) = self.expect_one_more()?;
-        Some(Receipt { shard: asker, level, token })
+        Some(Receipt { shard: asker, level, token, is_refusable })
     }
 
     /// The message was recorded here.
     pub fn note_recorded(&mut self) {
-        if let Some((level, token)) = self.expect_one_more() {
+        if self.awaits_storage()
+            && let Some((level, token)) = self.expect_one_more()
+        {
             self.fresh.push((level, token));
         }
     }
 
-    /// The message should have been recorded here, and could not be.
-    pub fn note_refused(&mut self) {
+    /// The message should have been recorded here, and could not be (`Refused`), or a queue had no room (`QueueFull`).
+    pub fn note_refused(&mut self, outcome: Outcome) {
         if let Some(scope) = &mut self.scope {
-            scope.outcome = Outcome::Refused;
+            scope.outcome = scope.outcome.max(outcome);
         }
     }
 
-    /// Whether somebody waits for the message at hand.
-    pub fn is_open(&self) -> bool {
-        self.scope.is_some()
+    /// Whether somebody waits for the message at hand to be stored.
+    pub fn awaits_storage(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.level > DurabilityLevel::Memory)
     }
 
     /// Whether the message at hand is refused already.
     pub fn is_refused(&self) -> bool {
-        self.scope.is_some_and(|scope| scope.outcome == Outcome::Refused)
+        self.scope.is_some_and(|scope| scope.outcome > Outcome::Stored)
     }
 
     /// Whether a sync is awaited by messages recorded since the last seal; `None`: nobody awaits anything.
@@ -250,8 +270,7 @@ impl Receipts {
 
     /// What is to be told to whom, sorted by both.
     pub fn take_answers(&mut self) -> Vec<(ShardId, u32, Outcome)> {
-        self.answers
-            .sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome == Outcome::Refused, *token));
+        self.answers.sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome, *token));
         std::mem::take(&mut self.answers)
     }
 
@@ -337,9 +356,7 @@ impl PendingAck {
 fn settle(open: &mut Slab<Open>, token: u32, outcome: Outcome) -> Option<(Goal, Outcome)> {
     let waiting = open.get_mut(token as usize)?;
     waiting.awaited -= 1;
-    if outcome == Outcome::Refused {
-        waiting.outcome = Outcome::Refused;
-    }
+    waiting.outcome = waiting.outcome.max(outcome);
     if waiting.awaited > 0 {
         return None;
     }
