@@ -1,6 +1,6 @@
 //! What keeps the broker from starting, each time one line on standard error that names the key and the remedy.
 
-use crate::process::{APART, Outcome, ringmq, run, run_ringmq};
+use crate::process::{APART, Outcome, Running, ringmq, run, run_ringmq};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -49,6 +49,26 @@ fn port_in_use_is_refused_by_the_key_that_names_it() {
         outcome.assert_refused(1, &[&format!("{key} = \"{address}\""), "in use", "choose another address"]);
         assert_eq!(outcome.stdout, "");
     }
+}
+
+#[test]
+fn data_directory_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Running::serving(&mut ringmq(directory.path(), &APART));
+    let second = run(ringmq(directory.path(), &APART));
+    second
+        .assert_refused(1, &["node.data_dir = \"", "/data\" is in use by another broker", "choose another"]);
+    first.signal(rustix::process::Signal::TERM);
+}
+
+#[test]
+fn logs_without_their_layout_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(directory.path().join("data/shards/00")).unwrap();
+    run(ringmq(directory.path(), &APART)).assert_refused(
+        1,
+        &["data/shards/layout: it is missing, and logs lie beside it", "restore it from a backup"],
+    );
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod backends;
 mod bad_input;
 #[path = "19_bridge_flag.rs"]
 mod bridge_flag;
+#[path = "25_changed_shards.rs"]
+mod changed_shards;
 #[path = "01_connect.rs"]
 mod connect;
 #[path = "15_disconnect_reasons.rs"]
