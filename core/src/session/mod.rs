@@ -27,6 +27,7 @@ pub use durable::{Forgetful, Memory, Restored, RestoredMessage, SessionNumber, S
 pub use expiry::{CloseCause, Parting, WillTiming};
 pub use inbound::{Inbound, Routed};
 pub use outbox::Outbox;
+pub use queue::QueueTerms;
 pub use subscriptions::{Change, FilterVerdict, Subscription};
 pub use template::TemplateCache;
 pub use terms::{Terms, refusal};
@@ -40,7 +41,7 @@ use crate::publication::PublicationRef;
 use crate::time::Timestamp;
 use inbound::InboundQos2;
 use inflight::Inflight;
-use queue::{Bounds, Queue};
+use queue::Queue;
 use subscriptions::Subscriptions;
 
 /// What every handler needs to know and may count.
@@ -112,7 +113,10 @@ impl Session {
 
     /// From now on the session is remembered. It has no messages yet.
     pub fn remember_as(&mut self, number: SessionNumber) {
-        debug_assert!(self.flows.is_none(), "messages that nobody remembers");
+        debug_assert!(
+            self.flows.as_ref().is_none_or(|flows| flows.are_over()),
+            "messages that nobody remembers"
+        );
         self.number = Some(number);
     }
 
@@ -138,6 +142,13 @@ impl Session {
         self.link = Some(Link::new(terms));
     }
 
+    /// Sets what the client asks of its queue, now and until it asks again.
+    pub fn ask_queue(&mut self, terms: QueueTerms) {
+        if self.flows.is_some() || terms != QueueTerms::default() {
+            Flows::open(&mut self.flows, self.last_id).queue.ask(terms);
+        }
+    }
+
     /// Whether something waits for the next [`Session::pump`].
     pub fn is_backlogged(&self) -> bool {
         self.flows.as_ref().is_some_and(|flows| flows.queue.len() > 0 || flows.inflight.awaits_resend())
@@ -145,11 +156,15 @@ impl Session {
 
     /// Whether the queue takes a message of this topic and weight without losing any.
     pub fn has_room(&self, topic: &str, weight_bytes: usize, config: &MqttConfig) -> bool {
-        let bounds = Bounds::of(config);
         match &self.flows {
-            Some(flows) => flows.queue.has_room(topic, weight_bytes, bounds, config),
-            None => bounds.admit(weight_bytes),
+            Some(flows) => flows.queue.has_room(topic, weight_bytes, config),
+            None => QueueTerms::default().bounds(config).admit(weight_bytes),
         }
+    }
+
+    /// Whether the client asks for messages to be refused rather than lost, whatever is configured.
+    pub fn asks_to_reject(&self) -> bool {
+        self.queue_terms().asks_to_reject()
     }
 
     /// Whether a message is to be refused rather than this session lose one: it is above QoS 0, the client cannot be sent it
@@ -162,7 +177,7 @@ impl Session {
         out: Option<&Outbox>,
     ) -> bool {
         qos > QoS::AtMostOnce
-            && Bounds::of(config).policy == QueueFullPolicy::Reject
+            && self.queue_terms().bounds(config).policy == QueueFullPolicy::Reject
             && !out.is_some_and(|out| self.can_send_now(qos, out))
             && !self.has_room(message.topic, message.weight_bytes(), config)
     }
@@ -188,13 +203,16 @@ impl Session {
         self.flows.as_ref().map_or(0, |flows| flows.inflight.len())
     }
 
+    fn queue_terms(&self) -> QueueTerms {
+        self.flows.as_ref().map_or_else(QueueTerms::default, |flows| flows.queue.terms())
+    }
+
     /// Gives back the memory of exchanges if all are over. Call it now and then: a session that is in use would only ask
     /// for it again.
     fn rest(&mut self) {
-        let is_over = |flows: &mut Box<Flows>| {
-            flows.queue.len() == 0 && flows.inflight.len() == 0 && flows.inbound.is_empty()
-        };
-        if let Some(flows) = self.flows.take_if(is_over) {
+        let is_unused =
+            |flows: &mut Box<Flows>| flows.are_over() && flows.queue.terms() == QueueTerms::default();
+        if let Some(flows) = self.flows.take_if(is_unused) {
             // A late acknowledgement must not meet a new message under its identifier.
             self.last_id = flows.inflight.last_id();
         }
@@ -202,6 +220,11 @@ impl Session {
 }
 
 impl Flows {
+    /// Whether there are no messages.
+    fn are_over(&self) -> bool {
+        self.queue.len() == 0 && self.inflight.len() == 0 && self.inbound.is_empty()
+    }
+
     /// The flows of a session, made if there are none.
     #[inline]
     fn open(flows: &mut Option<Box<Flows>>, last_id: u16) -> &mut Flows {

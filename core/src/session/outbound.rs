@@ -5,7 +5,6 @@ use super::delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
 use super::durable::{Memory, SessionNumber};
 use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
-use super::queue::Bounds;
 use super::template::{TemplateCache, packet, set_packet_id};
 use super::{Cx, Flows, Session};
 use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
@@ -216,7 +215,7 @@ impl Session {
 
     fn enqueue(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Delivered {
         let queue = &mut Flows::open(&mut self.flows, self.last_id).queue;
-        let pushed = queue.push(message, Bounds::of(cx.config), cx);
+        let pushed = queue.push(message, cx);
         if let Some((reason, count)) = pushed.lost {
             cx.count_drop(reason, count);
             if !pushed.is_queued {

@@ -256,3 +256,63 @@ fn a_shared_subscription_refuses_when_no_member_has_room() {
         assert_eq!(received, taken);
     });
 }
+
+fn asking(id: &str, properties: &[(&str, &str)]) -> Login {
+    let login = Login::persistent(ProtocolVersion::V5, id);
+    properties.iter().fold(login, |login, (name, value)| login.with(Property::user(name, value)))
+}
+
+#[test]
+fn a_client_has_the_queue_it_asks_for() {
+    at_shards(&["mqtt.max_mqueue_len=5"], |broker| {
+        let mut publisher = Login::v5("publisher").open(broker);
+        for i in 0..4 {
+            for (policy, kept) in
+                [("drop_oldest", ["2", "3"]), ("drop_newest", ["0", "1"]), ("reject", ["0", "1"])]
+            {
+                let id = format!("{policy}{i}");
+                let properties = [("ringmq-mqueue-len", "2"), ("ringmq-mqueue-policy", policy)];
+                let mut client = asking(&id, &properties).open_new(broker);
+                client.subscribe(&id, 1);
+                client.vanish();
+                for n in 0..4 {
+                    let reason = publisher.publish(message(id.as_str(), n.to_string()).qos(1));
+                    assert_eq!(reason.is_error(), policy == "reject" && n >= 2, "{id} {n}: {reason:?}");
+                }
+                // Without properties the client has the broker's queue again.
+                let mut client = Login::persistent(ProtocolVersion::V5, &id).open(broker);
+                client.expect_texts(kept);
+                client.expect_nothing_from(&mut publisher);
+                client.vanish();
+                for n in 0..7 {
+                    let reason = publisher.publish(message(id.as_str(), n.to_string()).qos(1));
+                    assert!(!reason.is_error(), "{id} {n}: {reason:?}");
+                }
+                let mut client = Login::persistent(ProtocolVersion::V5, &id).clean().open(broker);
+                client.expect_nothing_from(&mut publisher);
+            }
+        }
+        broker.wait_metric("messages.refused.queue_full", 8);
+    });
+}
+
+#[test]
+fn a_queue_that_is_not_to_be_had_refuses_the_connection() {
+    at_shards(&["mqtt.max_mqueue_len=5"], |broker| {
+        for (name, value) in [
+            ("ringmq-mqueue-len", "6"),
+            ("ringmq-mqueue-len", "-1"),
+            ("ringmq-mqueue-len", "many"),
+            ("ringmq-mqueue-policy", "block"),
+        ] {
+            let (mut client, connack) = asking("greedy", &[(name, value)]).answer(broker);
+            assert_eq!(connack.code, ReasonCode::ImplementationSpecificError.as_u8(), "{name} {value}");
+            let told = connack
+                .properties
+                .iter()
+                .any(|property| matches!(property, Property::ReasonString(text) if text.contains(name)));
+            assert!(told, "{name} {value}: {:?}", connack.properties);
+            client.expect_closed();
+        }
+    });
+}

@@ -12,7 +12,7 @@ use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, Proto
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
-use ringmq_core::session::{CloseCause, Session, Terms, refusal};
+use ringmq_core::session::{CloseCause, QueueTerms, Session, Terms, refusal};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
@@ -54,7 +54,12 @@ impl Shard {
         // No method is offered yet, so an exchange never begins.
         let unknown_method = AuthExchange::begin(&connect, &NoMethods).err();
         if let Some(reason) = refusal(&connect, &self.config.mqtt).or(unknown_method) {
-            self.refuse(token, connect.version, reason);
+            self.refuse(token, connect.version, reason, None);
+            return true;
+        }
+        if let Err(explanation) = QueueTerms::of(&connect, &self.config.mqtt) {
+            let reason = ReasonCode::ImplementationSpecificError;
+            self.refuse(token, connect.version, reason, Some(explanation));
             return true;
         }
         let assigned = connect.client_id.is_empty();
@@ -115,9 +120,17 @@ impl Shard {
     }
 
     /// Answers a CONNECT that cannot be accepted, and closes. [MQTT-3.1.4-5]
-    fn refuse(&mut self, token: Token, version: ProtocolVersion, reason: ReasonCode) {
+    fn refuse(
+        &mut self,
+        token: Token,
+        version: ProtocolVersion,
+        reason: ReasonCode,
+        explanation: Option<&'static str>,
+    ) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
-        let connack = Connack { session_present: false, reason, properties: ConnackProperties::default() };
+        let reason_string = explanation.map(Into::into);
+        let properties = ConnackProperties { reason_string, ..ConnackProperties::default() };
+        let connack = Connack { session_present: false, reason, properties };
         connection.outbox.push_connack(&connack, version, &mut self.tally);
         tracing::debug!(peer = %connection.peer, reason = reason.as_u8(), "connection refused");
         self.close_after_flush(token);
@@ -130,9 +143,9 @@ impl Shard {
             _ => announced_version(first_bytes),
         };
         match version {
-            Some(ProtocolVersion::V5) => self.refuse(token, ProtocolVersion::V5, error.reason_code()),
+            Some(ProtocolVersion::V5) => self.refuse(token, ProtocolVersion::V5, error.reason_code(), None),
             Some(version) if error == DecodeError::UnsupportedVersion => {
-                self.refuse(token, version, ReasonCode::UnsupportedProtocolVersion);
+                self.refuse(token, version, ReasonCode::UnsupportedProtocolVersion, None);
             }
             _ => self.close_now(token, CloseCause::Server(error.reason_code())),
         }
@@ -141,8 +154,10 @@ impl Shard {
     /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
     fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool) {
         let terms = Terms::negotiate(&connect, &self.config.mqtt);
+        // They were checked before the connection came to this shard.
+        let queue_terms = QueueTerms::of(&connect, &self.config.mqtt).unwrap_or_default();
         if terms.session_expiry_interval_s > 0 && self.journal.is_refusing() {
-            return self.refuse(token, connect.version, ReasonCode::QuotaExceeded);
+            return self.refuse(token, connect.version, ReasonCode::QuotaExceeded, None);
         }
         let present = self.claim_session(&connect);
         let key = present.unwrap_or_else(|| {
@@ -168,7 +183,11 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.connection = Some(token);
         slot.attachment = slot.attachment.wrapping_add(1);
+        let asked_to_reject = slot.session.asks_to_reject();
         slot.session.attach(terms, connect.will.take());
+        slot.session.ask_queue(queue_terms);
+        let asks_to_reject = slot.session.asks_to_reject();
+        self.count_rejecting(asked_to_reject, asks_to_reject);
         self.remember_session(key, None, None);
         let (Some(slot), Some(connection)) =
             (self.sessions.get_mut(key), self.connections.get_mut(token as usize))

@@ -99,6 +99,8 @@ pub enum InterestChange {
     },
     /// The sending shard has subscriptions of sessions that outlive the process.
     Durable,
+    /// Whether the sending shard has sessions that have messages refused rather than lose one.
+    Rejecting(bool),
 }
 
 /// Which member of a shared subscription gets a message.

@@ -121,6 +121,8 @@ pub struct Shard {
     durable_shards: ShardSet,
     /// Shards with sessions that have messages refused rather than lose one.
     rejecting_shards: ShardSet,
+    /// Sessions of this shard whose clients ask for that.
+    rejecting_sessions: usize,
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
     forwardings: Slab<PendingForwarding>,
@@ -192,6 +194,7 @@ impl Shard {
             log_port: None,
             durable_shards: ShardSet::EMPTY,
             rejecting_shards: rejecting_shards(&config.mqtt, shards),
+            rejecting_sessions: 0,
             deferred: Vec::new(),
             forwardings: Slab::new(),
             forwarding_level: config.durability.highest(),

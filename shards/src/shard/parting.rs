@@ -151,6 +151,7 @@ impl Shard {
         self.redispatch_shared(key, &shares, true);
         self.forget_session(key);
         let Some(slot) = self.sessions.remove(key) else { return };
+        self.count_rejecting(slot.session.asks_to_reject(), false);
         let lost = slot.session.undelivered();
         self.tally.add(Metric::DeliveryDropped, lost as u64);
         self.tally.add(Metric::DeliveryDroppedSessionEnded, lost as u64);

@@ -6,6 +6,7 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
+use ringmq_core::config::QueueFullPolicy;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::{InterestKey, Member, Roster, ShardId, ShardSet};
@@ -113,6 +114,26 @@ impl Shard {
         Ok(())
     }
 
+    /// A session asks for messages to be refused rather than lost, or did so before. Only while some do, other shards ask
+    /// this one whether it refuses a message.
+    pub(super) fn count_rejecting(&mut self, before: bool, after: bool) {
+        if before == after {
+            return;
+        }
+        self.rejecting_sessions = self.rejecting_sessions + usize::from(after) - usize::from(before);
+        let is_configured = self.config.mqtt.mqueue_full_policy == QueueFullPolicy::Reject;
+        let is_rejecting = is_configured || self.rejecting_sessions > 0;
+        if is_rejecting == self.rejecting_shards.contains(self.id) {
+            return;
+        }
+        if is_rejecting {
+            self.rejecting_shards.insert(self.id);
+        } else {
+            self.rejecting_shards.remove(self.id);
+        }
+        self.tell(InterestChange::Rejecting(is_rejecting));
+    }
+
     /// Enters a subscription into the index.
     pub(super) fn enter(&mut self, key: SessionKey, text: &str, subscription: Subscription, new: bool) {
         let is_durable = self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some());
@@ -212,6 +233,12 @@ impl Shard {
                 }
                 InterestChange::Durable => {
                     self.durable_shards.insert(from);
+                }
+                InterestChange::Rejecting(true) => {
+                    self.rejecting_shards.insert(from);
+                }
+                InterestChange::Rejecting(false) => {
+                    self.rejecting_shards.remove(from);
                 }
             }
         }

@@ -1,9 +1,12 @@
 //! Messages that wait for a connection, a place in the send window, or room in the outbox.
 
 mod ranks;
+mod terms;
 
 #[cfg(test)]
 mod tests;
+
+pub use terms::QueueTerms;
 
 use super::Cx;
 use super::delivery::{DropReason, Outgoing, ShareTag};
@@ -22,7 +25,8 @@ const KEPT_LEN: usize = 8;
 pub struct Queue {
     messages: Messages,
     bytes: usize,
-    qos0: usize,
+    qos0: u32,
+    terms: QueueTerms,
 }
 
 /// Without configured priorities all messages are alike and need one list.
@@ -82,8 +86,19 @@ impl Queue {
         self.qos0 > 0
     }
 
+    /// What the client asks of it.
+    pub fn terms(&self) -> QueueTerms {
+        self.terms
+    }
+
+    /// Sets what the client asks of it. What is too much already stays until a message comes.
+    pub fn ask(&mut self, terms: QueueTerms) {
+        self.terms = terms;
+    }
+
     /// Whether a message of this topic and weight would cost no other.
-    pub fn has_room(&self, topic: &str, weight: usize, bounds: Bounds, config: &MqttConfig) -> bool {
+    pub fn has_room(&self, topic: &str, weight: usize, config: &MqttConfig) -> bool {
+        let bounds = self.terms.bounds(config);
         let len = match &self.messages {
             Messages::Plain(list) => list.len(),
             Messages::Ranked(ranks) => ranks.len_of(config.priority_of(topic)),
@@ -93,10 +108,11 @@ impl Queue {
 
     /// Adds a message behind the others of its priority, if the bounds and the policy allow. Others are dropped for it when
     /// there are too many of its priority, the oldest of them first, or too many bytes: then those of the least urgent.
-    pub fn push(&mut self, message: Outgoing, bounds: Bounds, cx: &mut Cx<'_>) -> Pushed {
+    pub fn push(&mut self, message: Outgoing, cx: &mut Cx<'_>) -> Pushed {
         if message.qos == QoS::AtMostOnce && !cx.config.mqueue_store_qos0 {
             return Pushed { is_queued: false, lost: Some((DropReason::Qos0, 1)) };
         }
+        let bounds = self.terms.bounds(cx.config);
         let weight = message.weight_bytes();
         let priority = priority_of(&message, cx.config);
         // A message that never fits is no reason to drop others.
@@ -187,7 +203,7 @@ impl Queue {
             let live = message.publication.expires_at() > now;
             if live {
                 bytes += message.weight_bytes();
-                qos0 += usize::from(message.qos == QoS::AtMostOnce);
+                qos0 += u32::from(message.qos == QoS::AtMostOnce);
             } else if let Some(stored) = message.stored {
                 memory.forget(stored);
             }
@@ -211,7 +227,7 @@ impl Queue {
 
     fn append(&mut self, message: Outgoing, priority: Option<Priority>) {
         self.bytes += message.weight_bytes();
-        self.qos0 += usize::from(message.qos == QoS::AtMostOnce);
+        self.qos0 += u32::from(message.qos == QoS::AtMostOnce);
         if let (Messages::Plain(list), Some(_)) = (&self.messages, priority) {
             debug_assert!(list.is_empty(), "priorities are configured for the whole life of a queue");
             self.messages = Messages::Ranked(Box::default());
@@ -251,7 +267,7 @@ impl Queue {
 
     fn forget(&mut self, message: &Outgoing) {
         self.bytes -= message.weight_bytes();
-        self.qos0 -= usize::from(message.qos == QoS::AtMostOnce);
+        self.qos0 -= u32::from(message.qos == QoS::AtMostOnce);
     }
 }
 

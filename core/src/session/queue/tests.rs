@@ -94,16 +94,15 @@ impl Rig {
 
     fn push(&mut self, message: Outgoing) {
         let expected = self.expected(&message);
-        let bounds = Bounds::of(&self.config);
-        let had_room =
-            self.queue.has_room(message.publication.topic(), message.weight_bytes(), bounds, &self.config);
+        let topic = message.publication.topic();
+        let had_room = self.queue.has_room(topic, message.weight_bytes(), &self.config);
         let mut cx = Cx {
             now: Timestamp::from_ms(0),
             config: &self.config,
             tally: &mut self.tally,
             memory: &mut Forgetful,
         };
-        let pushed = self.queue.push(message, bounds, &mut cx);
+        let pushed = self.queue.push(message, &mut cx);
         let lost = self.admit(expected);
         assert_eq!(pushed.lost.map_or(0, |(_, count)| count), lost);
         assert_eq!(had_room, lost == 0, "room is what costs nobody");
@@ -183,7 +182,7 @@ impl Rig {
         assert_eq!(self.queue.bytes, self.model.iter().map(|message| message.weight).sum::<usize>());
         assert_eq!(self.queue.front_qos().is_some(), !self.model.is_empty());
         let qos0 = self.queue.iter().filter(|message| message.qos == QoS::AtMostOnce).count();
-        assert_eq!(self.queue.qos0, qos0);
+        assert_eq!(self.queue.qos0 as usize, qos0);
     }
 }
 
@@ -220,4 +219,5 @@ proptest! {
 #[test]
 fn a_queue_without_priorities_costs_one_list() {
     assert_eq!(size_of::<Messages>(), size_of::<VecDeque<Outgoing>>());
+    assert_eq!(size_of::<Queue>(), size_of::<VecDeque<Outgoing>>() + 16);
 }

@@ -217,6 +217,31 @@ fn a_message_is_refused_only_if_it_is_above_qos_0_and_can_neither_be_sent_nor_qu
 }
 
 #[test]
+fn what_a_client_asks_of_its_queue_holds_until_it_asks_again() {
+    let mut rig = Rig::offline(MqttConfig::default());
+    let asked = connect_with(|properties| {
+        properties.user_properties = vec![
+            ("ringmq-mqueue-len".into(), "1".into()),
+            ("ringmq-mqueue-policy".into(), "drop_newest".into()),
+        ];
+    });
+    rig.connect(&asked);
+    rig.session.ask_queue(QueueTerms::of(&asked, &rig.config).expect("terms"));
+    rig.session.handle_closed(CloseCause::Lost);
+    let mut cx = Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
+    rig.session.remove_expired(&mut cx);
+    assert_eq!(rig.deliver(AtLeastOnce, "a"), Delivered::Queued);
+    assert_eq!(rig.deliver(AtLeastOnce, "b"), Delivered::Dropped(DropReason::QueueFull));
+    rig.connect(&connect(V5));
+    rig.session.ask_queue(QueueTerms::default());
+    assert_eq!(rig.sent(), ["PUBLISH q1 #1 t=a"]);
+    rig.session.handle_closed(CloseCause::Lost);
+    for payload in ["c", "d"] {
+        assert_eq!(rig.deliver(AtLeastOnce, payload), Delivered::Queued);
+    }
+}
+
+#[test]
 fn a_queue_of_length_0_keeps_nothing() {
     let mut rig = Rig::offline(MqttConfig { max_mqueue_len: Limit(0), ..MqttConfig::default() });
     assert_eq!(rig.deliver(ExactlyOnce, "a"), Delivered::Dropped(DropReason::QueueFull));
