@@ -18,6 +18,15 @@ use std::rc::Rc;
 /// Rings that are read at once.
 const RINGS: usize = 64;
 
+/// How files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Past the page cache where the file system can do that: somebody waits for the disk.
+    PastTheCache,
+    /// Through the page cache: nobody waits for more than that the kernel has it.
+    ThroughTheCache,
+}
+
 /// The running thread.
 #[derive(Debug)]
 pub struct LogThread {
@@ -44,6 +53,7 @@ pub fn spawn_log_thread(
     desk: LogDesk,
     hearing: OwnedFd,
     closer: LogCloser,
+    way: Way,
 ) -> Result<LogThread, StartError> {
     let fail = |reason: String| StartError::Logs { reason };
     let (report, started) = bounded(1);
@@ -52,7 +62,7 @@ pub fn spawn_log_thread(
         let tell = |outcome: Result<(), StartError>| drop(report.send(outcome));
         match executor(None) {
             Ok(executor) => executor.run(async {
-                match open_all(&directories).await {
+                match open_all(&directories, way).await {
                     Ok(storages) => {
                         tell(Ok(()));
                         serve(&storages, Rc::new(desk), hearing).await;
@@ -74,10 +84,13 @@ pub fn spawn_log_thread(
     }
 }
 
-async fn open_all(directories: &[PathBuf]) -> Result<Vec<Rc<Direct>>, (PathBuf, StorageError)> {
+async fn open_all(directories: &[PathBuf], way: Way) -> Result<Vec<Rc<Direct>>, (PathBuf, StorageError)> {
     let mut storages = Vec::with_capacity(directories.len());
     for directory in directories {
-        let storage = Direct::open(directory).await.map_err(|error| (directory.clone(), error))?;
+        let mut storage = Direct::open(directory).await.map_err(|error| (directory.clone(), error))?;
+        if way == Way::ThroughTheCache {
+            storage = Direct::buffered(directory);
+        }
         storages.push(Rc::new(storage));
     }
     if let Some(storage) = storages.first() {

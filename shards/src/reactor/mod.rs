@@ -18,7 +18,7 @@ mod wake;
 
 pub use executor::{PrivateTable, ShardSeed, ShardThread, spawn};
 pub use listen::{BoundListener, bind};
-pub use log_thread::{LogThread, spawn_log_thread};
+pub use log_thread::{LogThread, Way, spawn_log_thread};
 pub use passage::{Parcel, Passage};
 pub use tables::close_copies;
 pub use uring::probe as probe_uring;

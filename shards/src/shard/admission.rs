@@ -156,7 +156,11 @@ impl Shard {
         let terms = Terms::negotiate(&connect, &self.config.mqtt);
         // They were checked before the connection came to this shard.
         let queue_terms = QueueTerms::of(&connect, &self.config.mqtt).unwrap_or_default();
-        if terms.session_expiry_interval_s > 0 && self.journal.is_refusing() {
+        // At the store's bound those who are known may come back for what waits for them, and so make room.
+        let is_new = || self.sessions.find(&connect.client_id).is_none();
+        if terms.session_expiry_interval_s > 0
+            && (self.journal.has_failed() || self.journal.is_refusing() && is_new())
+        {
             return self.refuse(token, connect.version, ReasonCode::QuotaExceeded, None);
         }
         let present = self.claim_session(&connect);

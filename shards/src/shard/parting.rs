@@ -90,6 +90,7 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.connection = None;
         slot.streams = None;
+        self.receipts.rest_acks(key);
         self.live_connections -= 1;
         self.tally.bump(Metric::ClientDisconnected);
         let parting = slot.session.handle_closed(cause);

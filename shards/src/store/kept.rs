@@ -5,9 +5,10 @@ use super::settle::settle;
 use super::{ShardLog, Store, StoreError, layout};
 use crate::clock::Clock;
 use crate::config::DataPlaneConfig;
+use crate::durability::DurabilityLevel;
 use crate::log_port::{self, Connection};
 use crate::plane::StartError;
-use crate::reactor::{LogThread, spawn_log_thread};
+use crate::reactor::{LogThread, Way, spawn_log_thread};
 use crate::shard::{Journal, Remembered, Shard, WallClock};
 use ringmq_core::time::Timestamp;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub struct Rest {
     store: Option<Store>,
     directories: Vec<PathBuf>,
     remembered: Vec<Remembered>,
+    way: Way,
 }
 
 /// The logs at work.
@@ -46,7 +48,8 @@ impl Kept {
             let seed = layout::random_seed().map_err(|source| StartError::Random { source })?;
             ringmq_core::hash::seed_process(seed);
             let journals = (0..shards).map(|_| Journal::new(None, level, clock)).collect();
-            let rest = Rest { store: None, directories: Vec::new(), remembered: Vec::new() };
+            let rest =
+                Rest { store: None, directories: Vec::new(), remembered: Vec::new(), way: way_of(config) };
             return Ok(Kept { journals, rest });
         }
         let mut store = Store::claim(&config.node.data_dir, shards)?;
@@ -67,7 +70,8 @@ impl Kept {
     fn of(store: Store, config: &DataPlaneConfig, clock: WallClock) -> Result<Kept, StartError> {
         let level = config.durability.level;
         let logs = store.open(config, clock)?;
-        let mut rest = Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new() };
+        let mut rest =
+            Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new(), way: way_of(config) };
         let mut journals = Vec::with_capacity(logs.len());
         for ShardLog { directory, log, remembered } in logs {
             journals.push(Journal::new(Some(log), level, clock));
@@ -81,6 +85,12 @@ impl Kept {
     pub fn split(self) -> (Vec<Journal>, Rest) {
         (self.journals, self.rest)
     }
+}
+
+/// Where nobody waits for the disk, a write that goes past the page cache waits for it all the same.
+fn way_of(config: &DataPlaneConfig) -> Way {
+    let waits_for_disk = config.durability.highest() == DurabilityLevel::Fsync;
+    if waits_for_disk { Way::PastTheCache } else { Way::ThroughTheCache }
 }
 
 impl Rest {
@@ -115,7 +125,7 @@ impl Rest {
         let connected = log_port::connect(bells);
         let Connection { ports, desk, hearing, closer } =
             connected.map_err(|error| StartError::Logs { reason: error.to_string() })?;
-        let thread = spawn_log_thread(self.directories, desk, hearing, closer)?;
+        let thread = spawn_log_thread(self.directories, desk, hearing, closer, self.way)?;
         for (shard, port) in shards.iter_mut().zip(ports) {
             shard.connect_log(port);
         }

@@ -281,7 +281,7 @@ impl Receipts {
 
     /// Whether earlier acknowledgements of a session wait.
     pub fn has_acks(&self, session: SessionKey) -> bool {
-        !self.acks.is_empty() && self.acks.contains_key(&session)
+        self.acks.get(&session).is_some_and(|queue| !queue.list.is_empty())
     }
 
     /// Puts an acknowledgement behind the session's others.
@@ -310,9 +310,6 @@ impl Receipts {
         let outcome = queue.list.front()?.outcome?;
         let ack = queue.list.pop_front()?;
         queue.first += 1;
-        if queue.list.is_empty() {
-            self.acks.remove(&session);
-        }
         Some((ack, outcome))
     }
 
@@ -329,6 +326,13 @@ impl Receipts {
         let Some(ack) = queue.list.iter_mut().find(is_it) else { return false };
         ack.attachment = attachment;
         true
+    }
+
+    /// A session's connection has ended: an empty queue is given back.
+    pub fn rest_acks(&mut self, session: SessionKey) {
+        if self.acks.get(&session).is_some_and(|queue| queue.list.is_empty()) {
+            self.acks.remove(&session);
+        }
     }
 
     /// The session has ended: nobody is to be acknowledged any more.
