@@ -16,7 +16,7 @@ pub struct Options {
     pub max_bytes: u64,
     /// Bytes that may wait to be written before records are refused. Default 64 MiB.
     pub pending_bytes_max: usize,
-    /// Bytes at which a write is closed and the next one begun. Default 1 MiB.
+    /// Bytes at which a write is closed and the next one begun, but not between records put in one pass. Default 1 MiB.
     pub write_bytes_max: usize,
     /// How long a sealed pass waits for others to share its write. Default 0.
     pub commit_delay: Duration,

@@ -14,6 +14,8 @@ use crate::format::{BLOCK_BYTES, block_up};
 pub(super) enum Placement {
     /// Into the batch that is open.
     OpenBatch,
+    /// Into the batch that is open, whose segment grows to this many bytes.
+    GrownSegment(SegmentNumber, u64),
     /// Into a new batch of the same segment, here.
     NewBatch(SegmentNumber, u64),
     /// Into a new segment of this many bytes.
@@ -21,16 +23,22 @@ pub(super) enum Placement {
 }
 
 impl Machine {
-    /// Where a record of `bytes` bytes goes.
-    pub(super) fn placement(&mut self, bytes: usize) -> Placement {
+    /// Where a record of `bytes` bytes goes. What a pass puts stays in one write, which recovery takes whole or not at all,
+    /// even if the write and its segment get larger than they should.
+    pub(super) fn placement(&mut self, bytes: usize, is_put: bool) -> Placement {
         let bytes = bytes as u64;
         let write_bytes_max = self.options.write_bytes_max as u64;
         let mut tail = self.queue.tail.map(|tail| (tail.segment, tail.next));
         if let Some(batch) = self.queue.open() {
             let (segment, end, held) = (batch.segment, batch.records_end(), batch.bytes.len() as u64);
             let allocated = self.segments.find(segment).map_or(0, |segment| segment.allocated);
-            if held + bytes <= write_bytes_max && block_up(end + bytes) <= allocated {
+            let stays = is_put && !batch.is_sealed;
+            if (stays || held + bytes <= write_bytes_max) && block_up(end + bytes) <= allocated {
                 return Placement::OpenBatch;
+            }
+            if stays {
+                let grown = allocated + self.options.segment_bytes / 16;
+                return Placement::GrownSegment(segment, block_up(grown.max(end + bytes)));
             }
             tail = Some((segment, block_up(end)));
         }
@@ -47,8 +55,10 @@ impl Machine {
 
     /// Encodes a record at the log's end; returns where.
     pub(super) fn append(&mut self, kind: u16, flags: u16, id: u64, payload: &[u8]) -> (SegmentNumber, u64) {
-        match self.placement(frame_bytes(payload.len())) {
+        let is_put = flags & (frame::COPY | frame::REMOVED) == 0;
+        match self.placement(frame_bytes(payload.len()), is_put) {
             Placement::OpenBatch => {}
+            Placement::GrownSegment(segment, bytes) => self.create(segment, bytes),
             Placement::NewBatch(segment, offset) => {
                 self.queue.close();
                 self.queue.begin(segment, offset, None);

@@ -187,7 +187,14 @@ impl Machine {
         if pending > 0 && pending + bytes > self.options.pending_bytes_max {
             return Err(PutError::Behind);
         }
-        if let append::Placement::NewSegment(new_bytes) = self.placement(bytes) {
+        let new_bytes = match self.placement(bytes, true) {
+            append::Placement::NewSegment(new_bytes) => new_bytes,
+            append::Placement::GrownSegment(segment, grown) => {
+                grown - self.segments.find(segment).map_or(0, |segment| segment.allocated)
+            }
+            append::Placement::OpenBatch | append::Placement::NewBatch(..) => 0,
+        };
+        if new_bytes > 0 {
             let spare =
                 self.spare.and_then(|spare| self.segments.find(spare)).map_or(0, |spare| spare.allocated);
             let used = self.segments.allocated_bytes() - spare;

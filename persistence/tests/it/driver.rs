@@ -102,7 +102,13 @@ fn reads_in_flight_are_bounded_and_follow_what_compaction_moves() {
     let disk = Memory::default();
     let (log, driver) = started(disk.clone(), Options { reads_max: 4, ..small() });
     let mut run = pin!(driver.run());
-    let ids: Vec<Id> = (0..100_u8).map(|record| log.put(1, &[record; 1_000]).unwrap()).collect();
+    // Passes of their own, so that they lie in many segments.
+    let put = |record: u8| {
+        let id = log.put(1, &[record; 1_000]).unwrap();
+        log.seal(Level::Fsync).unwrap();
+        id
+    };
+    let ids: Vec<Id> = (0..100).map(put).collect();
     let position = log.seal(Level::Fsync).unwrap();
     poll_until(&mut run, || log.synced() >= position);
     disk.set_stalls(5);

@@ -125,13 +125,18 @@ impl Life {
     fn check(&mut self, found: Records, stored: usize) {
         let mut state = self.base.clone();
         self.steps[..stored].iter().for_each(|step| apply(&mut state, step));
+        // What a pass puts is there whole or not at all; what it removes comes behind.
+        let is_whole = |steps: usize| {
+            let is_removal = matches!(self.steps.get(steps), Some(Step::Remove(_)));
+            is_removal || self.sealed.iter().any(|(_, sealed)| *sealed == steps)
+        };
         let mut matches = state == found;
-        for step in &self.steps[stored..] {
+        for (at, step) in self.steps.iter().enumerate().skip(stored) {
             if matches {
                 break;
             }
             apply(&mut state, step);
-            matches = state == found;
+            matches = state == found && is_whole(at + 1);
         }
         if !matches {
             let mut least = self.base.clone();
