@@ -109,11 +109,12 @@ impl Shard {
         if connection.outbox.is_held() {
             let position = self.journal.awaited_position();
             stored = self.journal.stored();
+            // What a log that has failed did not take has no position that could be waited for.
+            if self.journal.has_failed() {
+                self.close_now(token, CloseCause::Server(ReasonCode::QuotaExceeded));
+                return None;
+            }
             if connection.outbox.set_aside(position, stored) {
-                if self.journal.has_failed() {
-                    self.close_now(token, CloseCause::Server(ReasonCode::QuotaExceeded));
-                    return None;
-                }
                 self.outlets.holding.push_back((position, token));
             }
         }
