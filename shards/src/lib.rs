@@ -14,6 +14,8 @@ mod probe;
 mod quota;
 mod reactor;
 mod shard;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod trim;
 

@@ -1,10 +1,11 @@
 //! The loop of a shard: events up, commands down, sleep.
 
 use super::passage::{Parcel, Passage};
-use super::{Network, SendOutcome, Token};
+use super::{Network, Reactor, SendOutcome, Token};
 use crate::clock::Clock;
 use crate::shard::{Command, Handover, Shard};
 use ringmq_core::routing::ShardId;
+use ringmq_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,36 +15,41 @@ const EVENTS_PER_PASS: usize = 1024;
 
 /// Runs the shard until it was shut down. `passage` carries sockets to shards with descriptor tables of their own.
 pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passage: Option<Passage>) {
-    let mut border = Border { passage, waiting: VecDeque::new() };
+    let mut border = Border::new(passage);
     while !shard.is_finished() {
-        shard.begin_pass(clock.now());
-        shard.handle_log();
-        for _ in 0..EVENTS_PER_PASS {
-            let Some(event) = net.poll_event() else { break };
-            shard.handle_event(event);
-            carry_out(&mut shard, &mut net, &mut border);
-        }
-        while let Some(buffer) = net.poll_spent() {
-            shard.handle_spent(buffer);
-        }
-        shard.handle_lanes();
-        shard.handle_control();
-        shard.handle_timers();
-        shard.handle_streams();
-        carry_out(&mut shard, &mut net, &mut border);
-        border.post_waiting(&mut shard);
-        shard.commit();
-        shard.flush_lanes();
-        flush(&mut shard, &mut net, &mut border);
-        shard.end_pass();
+        pass(&mut shard, &mut net, &mut border, clock.now());
         let busy = shard.is_busy() || net.has_more() || !border.waiting.is_empty();
         net.rest(&mut shard, &clock, busy).await;
     }
     shard.end();
 }
 
+/// One pass: what happened since the last one is handled, and what follows from it leaves.
+pub fn pass(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border, now: Timestamp) {
+    shard.begin_pass(now);
+    shard.handle_log();
+    for _ in 0..EVENTS_PER_PASS {
+        let Some(event) = net.poll_event() else { break };
+        shard.handle_event(event);
+        carry_out(shard, net, border);
+    }
+    while let Some(buffer) = net.poll_spent() {
+        shard.handle_spent(buffer);
+    }
+    shard.handle_lanes();
+    shard.handle_control();
+    shard.handle_timers();
+    shard.handle_streams();
+    carry_out(shard, net, border);
+    border.post_waiting(shard);
+    shard.commit();
+    shard.flush_lanes();
+    flush(shard, net, border);
+    shard.end_pass();
+}
+
 /// Hands the shard's commands to the network.
-fn carry_out(shard: &mut Shard, net: &mut impl Network, border: &mut Border) {
+fn carry_out(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border) {
     while let Some(command) = shard.poll_command() {
         match command {
             Command::Adopt(token, parcel) => match border.open(parcel) {
@@ -65,13 +71,18 @@ fn carry_out(shard: &mut Shard, net: &mut impl Network, border: &mut Border) {
 }
 
 /// Where sockets leave for other shards and come in.
-struct Border {
+pub struct Border {
     passage: Option<Passage>,
     /// Connections whose home's inbox was full; tried again each pass. No more than are in their handshake.
     waiting: VecDeque<(ShardId, OwnedFd, Box<Handover>)>,
 }
 
 impl Border {
+    /// A border that nothing has crossed.
+    pub fn new(passage: Option<Passage>) -> Border {
+        Border { passage, waiting: VecDeque::new() }
+    }
+
     fn hand_over(&mut self, shard: &mut Shard, home: ShardId, socket: OwnedFd, handover: Box<Handover>) {
         let Some(passage) = &mut self.passage else {
             return shard.hand_over(home, Parcel::Here(socket), *handover);
@@ -106,14 +117,14 @@ impl Border {
 
 /// Writes every outbox that has something, once per pass. Writing can end connections, and what follows from that is
 /// written too.
-fn flush(shard: &mut Shard, net: &mut impl Network, border: &mut Border) {
+fn flush(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border) {
     while let Some(token) = shard.poll_dirty() {
         send(shard, net, token);
         carry_out(shard, net, border);
     }
 }
 
-fn send(shard: &mut Shard, net: &mut impl Network, token: Token) {
+fn send(shard: &mut Shard, net: &mut impl Reactor, token: Token) {
     let Some(bytes) = shard.take_outbox(token) else { return };
     match net.send(token, bytes) {
         SendOutcome::Done => shard.handle_sent(token),

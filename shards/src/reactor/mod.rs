@@ -16,6 +16,8 @@ mod tables;
 mod uring;
 mod wake;
 
+#[cfg(test)]
+pub use drive::{Border, pass};
 pub use executor::{PrivateTable, ShardSeed, ShardThread, spawn};
 pub use listen::{BoundListener, bind};
 pub use log_thread::{LogThread, Way, spawn_log_thread};

@@ -345,6 +345,13 @@ impl Shard {
         }
     }
 
+    /// How many messages a client's session has queued.
+    #[cfg(test)]
+    pub fn queued(&self, client_id: &str) -> usize {
+        let slot = self.sessions.find(client_id).and_then(|key| self.sessions.get(key));
+        slot.map_or(0, |slot| slot.session.queued())
+    }
+
     /// Whether the shard has ended.
     pub fn is_finished(&self) -> bool {
         self.ending == Ending::Finished

@@ -11,6 +11,7 @@ use crate::plane::StartError;
 use crate::reactor::{LogThread, Way, spawn_log_thread};
 use crate::shard::{Journal, Remembered, Shard, WallClock};
 use ringmq_core::time::Timestamp;
+use ringmq_persistence::Machine;
 use std::path::PathBuf;
 
 /// The journals of all shards, and what they hold.
@@ -70,15 +71,38 @@ impl Kept {
     fn of(store: Store, config: &DataPlaneConfig, clock: WallClock) -> Result<Kept, StartError> {
         let level = config.durability.level;
         let logs = store.open(config, clock)?;
-        let mut rest =
-            Rest { store: Some(store), directories: Vec::new(), remembered: Vec::new(), way: way_of(config) };
-        let mut journals = Vec::with_capacity(logs.len());
-        for ShardLog { directory, log, remembered } in logs {
-            journals.push(Journal::new(Some(log), level, clock));
-            rest.directories.push(directory);
-            rest.remembered.push(remembered);
+        let directories = logs.iter().map(|log| log.directory.clone()).collect();
+        let mut kept = Kept::over(
+            logs.into_iter().map(|ShardLog { log, remembered, .. }| (log, remembered)),
+            level,
+            clock,
+        );
+        kept.rest.store = Some(store);
+        kept.rest.directories = directories;
+        kept.rest.way = way_of(config);
+        Ok(kept)
+    }
+
+    /// Journals over logs that were read, one for each shard, and what they hold.
+    pub fn over(
+        logs: impl IntoIterator<Item = (Machine, Remembered)>,
+        level: DurabilityLevel,
+        clock: WallClock,
+    ) -> Kept {
+        let mut kept = Kept {
+            journals: Vec::new(),
+            rest: Rest {
+                store: None,
+                directories: Vec::new(),
+                remembered: Vec::new(),
+                way: Way::PastTheCache,
+            },
+        };
+        for (log, remembered) in logs {
+            kept.journals.push(Journal::new(Some(log), level, clock));
+            kept.rest.remembered.push(remembered);
         }
-        Ok(Kept { journals, rest })
+        kept
     }
 
     /// The journals, for the shards to be built with, and the rest.

@@ -1,0 +1,164 @@
+//! The broker of a simulated life, from one start to the next crash: its shards, and the log operations that they asked for and
+//! nobody has done yet. Shards are built, restored and driven as in the real one; only disks and sockets are made up.
+
+use super::Plan;
+use super::network::{Ends, Network};
+use crate::config::DataPlaneConfig;
+use crate::log_port::{self, Connection, LogCloser, LogDesk};
+use crate::mesh::{Signal, build_mesh};
+use crate::quota::Quota;
+use crate::reactor::{Border, pass};
+use crate::shard::{ConnectionLimits, Control, Remembered, Shard, ShardParts, WallClock};
+use crate::store::Kept;
+use crossbeam_channel::{Sender, bounded};
+use fastrand::Rng;
+use ringmq_core::time::Timestamp;
+use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
+use ringmq_persistence::storage::Storage;
+use ringmq_persistence::storage::files::block_on;
+use ringmq_persistence::storage::memory::{Crash, Memory};
+use ringmq_persistence::{OpenError, open_machine};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// An operation that a log asked for; a sync covers what was written before it was asked for.
+struct Outstanding {
+    shard: usize,
+    ticket: Ticket,
+    operation: Operation,
+    before: u64,
+}
+
+/// The running shards.
+pub struct Life {
+    pub shards: Vec<Shard>,
+    borders: Vec<Border>,
+    desk: LogDesk,
+    outstanding: Vec<Outstanding>,
+    _open: (OwnedFd, LogCloser, Vec<Sender<Control>>),
+}
+
+impl Life {
+    /// Reads the disks and starts the shards.
+    ///
+    /// # Errors
+    /// A log cannot be opened.
+    pub fn start(
+        plan: &Plan,
+        config: &Arc<DataPlaneConfig>,
+        disks: &[Memory],
+        clock: WallClock,
+        now: Timestamp,
+    ) -> Result<Life, OpenError> {
+        let mut logs = Vec::with_capacity(plan.shards);
+        for disk in disks {
+            let mut remembered = Remembered::new(clock);
+            let take = |id, kind, payload: &[u8]| remembered.take(id, kind, payload);
+            let (log, report) = block_on(open_machine(disk, plan.log.clone(), take))?;
+            assert_eq!((report.damages.len(), remembered.unreadable()), (0, 0), "a crash is no damage");
+            logs.push((log, remembered));
+        }
+        let (journals, mut rest) = Kept::over(logs, plan.level, clock).split();
+        let meshes = build_mesh(plan.shards, config.mesh.lane_capacity, Signal::Socket).expect("descriptors");
+        let limits: Arc<[ConnectionLimits]> = config.listeners.enabled().map(ConnectionLimits::new).collect();
+        let retained = Arc::new(Quota::new(usize::MAX));
+        let mut controls = Vec::new();
+        let parts = meshes.into_iter().zip(journals).enumerate().map(|(index, (mesh, journal))| {
+            let (control, requests) = bounded(1);
+            controls.push(control);
+            Shard::new(ShardParts {
+                config: Arc::clone(config),
+                mesh,
+                shards: plan.shards,
+                cells: Arc::default(),
+                limits: Arc::clone(&limits),
+                retained: Arc::clone(&retained),
+                control: requests,
+                journal,
+                seed: index as u64,
+                now,
+            })
+        });
+        let mut shards: Vec<Shard> = parts.collect();
+        rest.restore(&mut shards, now);
+        let connected = log_port::connect(shards.iter().map(Shard::bell).collect());
+        let Connection { ports, desk, hearing, closer } = connected.expect("descriptors");
+        for (shard, port) in shards.iter_mut().zip(ports) {
+            shard.connect_log(port);
+        }
+        let borders = (0..plan.shards).map(|_| Border::new(None)).collect();
+        Ok(Life { shards, borders, desk, outstanding: Vec::new(), _open: (hearing, closer, controls) })
+    }
+
+    /// A shard has its turn.
+    pub fn pass(
+        &mut self,
+        shard: usize,
+        disks: &[Memory],
+        network: &mut Network,
+        random: &mut Rng,
+        now: Timestamp,
+    ) {
+        let mut ends = Ends::new(network, random, shard);
+        pass(&mut self.shards[shard], &mut ends, &mut self.borders[shard], now);
+        while let Some(order) = self.desk.poll_order() {
+            let before = disks[order.shard].operations() + 1;
+            let log_port::Order { shard, ticket, operation } = order;
+            self.outstanding.push(Outstanding { shard, ticket, operation, before });
+        }
+    }
+
+    /// Does one of the operations that logs wait for, any of them; what it was.
+    pub fn perform(&mut self, disks: &[Memory], random: &mut Rng) -> Option<(usize, &'static str, bool)> {
+        if self.outstanding.is_empty() {
+            return None;
+        }
+        let at = random.usize(..self.outstanding.len());
+        let Outstanding { shard, ticket, operation, before } = self.outstanding.swap_remove(at);
+        let disk = &disks[shard];
+        let name = name_of(&operation);
+        let answer = match operation {
+            Operation::Sync { segment } => disk.sync_before(segment, before).map(|()| Answer::Done),
+            Operation::SyncDirectory => disk.sync_names_before(before).map(|()| Answer::Done),
+            operation => block_on(disk.perform(operation)),
+        };
+        let is_done = answer.is_ok();
+        self.desk.answer(shard, ticket, answer);
+        Some((shard, name, is_done))
+    }
+
+    /// The broker ends where it is: of the operations under way some are done, some in part, some not at all.
+    pub fn crash(self, disks: &[Memory], random: &mut Rng, crash: Crash) {
+        for Outstanding { shard, operation, .. } in self.outstanding {
+            match operation {
+                Operation::Write { segment, offset, bytes } => {
+                    let sectors = bytes.len() / 512;
+                    let begin = if random.bool() { 0 } else { random.usize(..=sectors) * 512 };
+                    let end = if random.bool() { bytes.len() } else { random.usize(begin..=bytes.len()) };
+                    if random.u32(..3) > 0 {
+                        disks[shard].spill(segment, offset + begin as u64, &bytes[begin..end]);
+                    }
+                }
+                Operation::Read { .. } => {}
+                operation if random.bool() => drop(block_on(disks[shard].perform(operation))),
+                _ => {}
+            }
+        }
+        for disk in disks {
+            disk.crash(crash, |below| random.usize(..below));
+        }
+    }
+}
+
+fn name_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Create { .. } => "create",
+        Operation::Write { .. } => "write",
+        Operation::Sync { .. } => "sync",
+        Operation::SyncDirectory => "sync of the directory",
+        Operation::Read { .. } => "read",
+        Operation::Quarantine { .. } => "quarantine",
+        Operation::Delete { .. } => "delete",
+        Operation::Wait { .. } => "wait",
+    }
+}

@@ -1,0 +1,99 @@
+//! What a seed decides before anything happens: how the broker is set up, who talks to it, and what may go wrong.
+
+use super::checks::{Ledger, Message};
+use super::client::Client;
+use crate::config::{DataPlaneConfig, MeshConfig};
+use crate::durability::{DurabilityConfig, DurabilityLevel};
+use fastrand::Rng;
+use ringmq_core::codec::{ProtocolVersion, QoS};
+use ringmq_core::config::{Duration, Limit, MqttConfig};
+use ringmq_persistence::Options;
+
+/// Messages a queue holds where it is to overflow.
+pub const QUEUE_SHORT: usize = 3;
+const PUBLISHERS: usize = 3;
+/// By publisher: two topics for deliveries, one for a retained message.
+const TOPICS: [[&str; 3]; PUBLISHERS] =
+    [["t/0/a", "t/0/b", "r/0"], ["t/1/a", "t/1/b", "r/1"], ["t/2/a", "t/2/b", "r/2"]];
+const FILTERS: [&[&str]; 6] =
+    [&["t/#"], &["t/0/#", "t/1/#"], &["t/2/+", "r/#"], &["t/+/a"], &["t/1/b", "r/1", "t/2/#"], &["#"]];
+
+/// What a seed decides at once.
+#[derive(Debug)]
+pub struct Plan {
+    pub shards: usize,
+    pub level: DurabilityLevel,
+    pub crashes: usize,
+    pub has_short_queues: bool,
+    /// A disk fails somewhere on the way.
+    pub has_failure: bool,
+    pub log: Options,
+}
+
+impl Plan {
+    /// Draws one.
+    pub fn draw(random: &mut Rng) -> Plan {
+        let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
+        Plan {
+            shards: pick(random, &[1, 2, 2, 4, 4]) as usize,
+            level: if random.u32(..3) == 0 { DurabilityLevel::Wal } else { DurabilityLevel::Fsync },
+            crashes: random.usize(2..5),
+            has_short_queues: random.u32(..8) == 0,
+            has_failure: random.u32(..5) == 0,
+            log: Options {
+                segment_bytes: pick(random, &[16 << 10, 32 << 10]),
+                write_bytes_max: pick(random, &[4096, 16 << 10]) as usize,
+                commit_delay: std::time::Duration::from_millis(pick(random, &[0, 0, 1])),
+                compaction_bytes_per_s: pick(random, &[0, 1 << 20]),
+                ..Options::default()
+            },
+        }
+    }
+
+    /// The broker's configuration.
+    pub fn config(&self, random: &mut Rng) -> DataPlaneConfig {
+        let queue = if self.has_short_queues { Limit(QUEUE_SHORT) } else { Limit(10_000) };
+        DataPlaneConfig {
+            mesh: MeshConfig {
+                lane_capacity: if random.bool() { 2 } else { 64 },
+                lane_backlog_max: random.usize(1..20),
+            },
+            mqtt: MqttConfig {
+                max_mqueue_len: queue,
+                max_inflight: random.u16(1..8),
+                session_expiry_interval: Duration::INFINITY,
+                await_rel_timeout: Duration::INFINITY,
+                ..MqttConfig::default()
+            },
+            durability: DurabilityConfig { level: self.level, ..DurabilityConfig::default() },
+            ..DataPlaneConfig::default()
+        }
+    }
+
+    /// Publishers and subscribers, and the ledger of what they do.
+    pub fn people(&self, random: &mut Rng) -> (Ledger, Vec<Client>) {
+        let mut ledger = Ledger { may_drop: self.has_short_queues, ..Ledger::default() };
+        let mut clients = Vec::new();
+        for (index, topics) in TOPICS.iter().enumerate() {
+            let message = |random: &mut Rng| {
+                let topic = topics[random.usize(..3)];
+                let is_retained = topic == topics[2];
+                let qos = if is_retained || random.bool() { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+                Message::new(topic, qos, is_retained)
+            };
+            let count = random.usize(8..20);
+            ledger.messages.push((0..count).map(|_| message(random)).collect());
+            clients.push(Client::publisher(index, version(random), random.usize(1..8)));
+        }
+        for _ in 0..random.usize(2..5) {
+            let qos = if random.u32(..3) == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+            let reader = ledger.add_reader(FILTERS[random.usize(..FILTERS.len())].to_vec(), qos);
+            clients.push(Client::subscriber(reader, version(random), random.u16(1..10)));
+        }
+        (ledger, clients)
+    }
+}
+
+fn version(random: &mut Rng) -> ProtocolVersion {
+    if random.bool() { ProtocolVersion::V5 } else { ProtocolVersion::V311 }
+}
