@@ -27,7 +27,7 @@ pub use durable::{Forgetful, Memory, Restored, RestoredMessage, SessionNumber, S
 pub use expiry::{CloseCause, Parting, WillTiming};
 pub use inbound::{Inbound, Routed};
 pub use outbox::Outbox;
-pub use queue::QueueTerms;
+pub use queue::{QueueTerms, QueueTermsError};
 pub use subscriptions::{Change, FilterVerdict, Subscription};
 pub use template::TemplateCache;
 pub use terms::{Terms, refusal};

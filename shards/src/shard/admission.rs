@@ -57,9 +57,9 @@ impl Shard {
             self.refuse(token, connect.version, reason, None);
             return true;
         }
-        if let Err(explanation) = QueueTerms::of(&connect, &self.config.mqtt) {
+        if let Err(error) = QueueTerms::of(&connect, &self.config.mqtt) {
             let reason = ReasonCode::ImplementationSpecificError;
-            self.refuse(token, connect.version, reason, Some(explanation));
+            self.refuse(token, connect.version, reason, Some(&error.to_string()));
             return true;
         }
         let assigned = connect.client_id.is_empty();
@@ -125,7 +125,7 @@ impl Shard {
         token: Token,
         version: ProtocolVersion,
         reason: ReasonCode,
-        explanation: Option<&'static str>,
+        explanation: Option<&str>,
     ) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let reason_string = explanation.map(Into::into);

@@ -6,7 +6,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use terms::QueueTerms;
+pub use terms::{QueueTerms, QueueTermsError};
 
 use super::Cx;
 use super::delivery::{DropReason, Outgoing, ShareTag};

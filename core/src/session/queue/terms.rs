@@ -13,6 +13,17 @@ const POLICY_PROPERTY: &str = "ringmq-mqueue-policy";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueTerms(u32);
 
+/// A queue that is not to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueueTermsError {
+    /// Not a number, or above the configured one.
+    #[error("ringmq-mqueue-len must be a whole number, not above the broker's mqtt.max_mqueue_len")]
+    Len,
+    /// No such policy.
+    #[error("ringmq-mqueue-policy must be drop_oldest, drop_newest or reject")]
+    Policy,
+}
+
 const LEN_BITS: u32 = 30;
 /// Nothing was asked.
 const LEN_UNASKED: u32 = (1 << LEN_BITS) - 1;
@@ -28,7 +39,7 @@ impl QueueTerms {
     ///
     /// # Errors
     /// Why the connection is to be refused: a value that is not to be had.
-    pub fn of(connect: &Connect, config: &MqttConfig) -> Result<QueueTerms, &'static str> {
+    pub fn of(connect: &Connect, config: &MqttConfig) -> Result<QueueTerms, QueueTermsError> {
         if connect.version != ProtocolVersion::V5 {
             return Ok(QueueTerms::default());
         }
@@ -78,19 +89,17 @@ impl QueueTerms {
     }
 }
 
-fn len_max(value: &str, config: &MqttConfig) -> Result<u32, &'static str> {
+fn len_max(value: &str, config: &MqttConfig) -> Result<u32, QueueTermsError> {
     let asked = value.parse().ok().filter(|asked| *asked < LEN_UNASKED);
-    asked
-        .filter(|asked| *asked as usize <= config.max_mqueue_len.0)
-        .ok_or("ringmq-mqueue-len must be a whole number, not above the broker's mqtt.max_mqueue_len")
+    asked.filter(|asked| *asked as usize <= config.max_mqueue_len.0).ok_or(QueueTermsError::Len)
 }
 
-fn policy(value: &str) -> Result<QueueFullPolicy, &'static str> {
+fn policy(value: &str) -> Result<QueueFullPolicy, QueueTermsError> {
     match value {
         "drop_oldest" => Ok(QueueFullPolicy::DropOldest),
         "drop_newest" => Ok(QueueFullPolicy::DropNewest),
         "reject" => Ok(QueueFullPolicy::Reject),
-        _ => Err("ringmq-mqueue-policy must be drop_oldest, drop_newest or reject"),
+        _ => Err(QueueTermsError::Policy),
     }
 }
 
