@@ -47,14 +47,14 @@ impl Kept {
         let level = config.durability.level;
         if !config.sessions.durable {
             let seed = layout::random_seed().map_err(|source| StartError::Random { source })?;
-            ringmq_core::hash::seed_process(seed);
+            seed_hash(seed);
             let journals = (0..shards).map(|_| Journal::new(None, level, clock)).collect();
             let rest =
                 Rest { store: None, directories: Vec::new(), remembered: Vec::new(), way: way_of(config) };
             return Ok(Kept { journals, rest });
         }
         let mut store = Store::claim(&config.node.data_dir, shards)?;
-        ringmq_core::hash::seed_process(store.seed());
+        seed_hash(store.seed());
         match store.rehome(config, shards) {
             Err(StoreError::Unsettled { .. }) => {
                 let clock = Clock::start();
@@ -115,6 +115,14 @@ impl Kept {
 fn way_of(config: &DataPlaneConfig) -> Way {
     let waits_for_disk = config.durability.highest() == DurabilityLevel::Fsync;
     if waits_for_disk { Way::PastTheCache } else { Way::ThroughTheCache }
+}
+
+/// Seeds the process's hash. Tests share one process and keep the seed it begins with, so that a seeded run of them can be
+/// repeated.
+fn seed_hash(seed: [u64; 4]) {
+    if !cfg!(test) {
+        ringmq_core::hash::seed_process(seed);
+    }
 }
 
 impl Rest {
