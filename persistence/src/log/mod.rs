@@ -162,11 +162,25 @@ impl Machine {
     /// # Errors
     /// [`PutError`]; the record is not in the log then.
     pub fn put(&mut self, kind: u16, payload: &[u8]) -> Result<Id, PutError> {
+        self.put_beside(kind, payload, self.options.reserve_bytes())
+    }
+
+    /// Adds a record that takes the place of one removed in the same pass. There is room for it when [`Machine::put`] finds
+    /// none any more: half of what is kept for removals.
+    ///
+    /// # Errors
+    /// [`PutError`]; the record is not in the log then.
+    pub fn put_in_place(&mut self, kind: u16, payload: &[u8]) -> Result<Id, PutError> {
+        self.put_beside(kind, payload, self.options.reserve_bytes() / 2)
+    }
+
+    /// Adds a record, leaving `reserve` bytes of the store free.
+    fn put_beside(&mut self, kind: u16, payload: &[u8], reserve: u64) -> Result<Id, PutError> {
         if let Some(error) = &self.failed {
             return Err(PutError::Failed(error.clone()));
         }
         let bytes = frame_bytes(payload.len());
-        self.check_room(payload.len(), bytes)?;
+        self.check_room(payload.len(), bytes, reserve)?;
         let id = self.next_id;
         self.next_id += 1;
         let (segment, offset) = self.append(kind, 0, id, payload);
@@ -177,8 +191,8 @@ impl Machine {
         Ok(Id(id))
     }
 
-    fn check_room(&mut self, payload_bytes: usize, bytes: usize) -> Result<(), PutError> {
-        let limit = self.options.max_bytes - self.options.reserve_bytes().min(self.options.max_bytes);
+    fn check_room(&mut self, payload_bytes: usize, bytes: usize, reserve: u64) -> Result<(), PutError> {
+        let limit = self.options.max_bytes - reserve.min(self.options.max_bytes);
         let bytes_max = PAYLOAD_BYTES_MAX.min(usize::try_from(limit / 2).unwrap_or(usize::MAX));
         if payload_bytes > bytes_max {
             return Err(PutError::TooLarge { bytes: payload_bytes, bytes_max });

@@ -89,6 +89,33 @@ fn a_full_store_refuses_records_takes_removals_and_then_has_room() {
 }
 
 #[test]
+fn in_a_full_store_records_are_still_replaced() {
+    let disk = Memory::default();
+    let options = Options { max_bytes: 16 * (16 << 10), ..small() };
+    let (mut machine, ..) = opened(&disk, options.clone());
+    let mut ids = Vec::new();
+    loop {
+        match machine.put(1, &[0; 200]) {
+            Ok(id) => ids.push(id),
+            Err(error) => break assert!(matches!(error, PutError::Full), "{error}"),
+        }
+        machine.seal(Level::Wal).unwrap();
+        block_on(drain(&disk, &mut machine)).unwrap();
+    }
+    for round in 1..4 {
+        for id in &mut ids {
+            let replaced = std::mem::replace(id, machine.put_in_place(1, &[round; 200]).unwrap());
+            assert!(machine.remove(replaced).unwrap());
+            machine.seal(Level::Wal).unwrap();
+            block_on(drain(&disk, &mut machine)).unwrap();
+            assert!(machine.figures().allocated_bytes <= options.max_bytes, "round {round}");
+        }
+    }
+    let (_, _, found) = opened(&disk, options);
+    assert!(found.into_iter().map(|(id, _)| id).eq(ids));
+}
+
+#[test]
 fn too_many_bytes_waiting_are_refused_until_they_are_written() {
     let disk = Memory::default();
     let options = Options { pending_bytes_max: 32 << 10, write_bytes_max: 16 << 10, ..small() };

@@ -84,7 +84,9 @@ impl Journal {
     pub(super) fn record_applied(&mut self) {
         while let Some(from) = self.applied.unrecorded.pop() {
             let sequence = self.applied(from);
-            let Some(id) = self.put(encode(&Applied { from: u16::from(from), sequence })) else { continue };
+            let Some(id) = self.put_in_place(encode(&Applied { from: u16::from(from), sequence })) else {
+                continue;
+            };
             let known = self.applied.by_shard.entry(from).or_default();
             if let Some(replaced) = known.record.replace(id) {
                 self.remove(replaced);

@@ -35,7 +35,7 @@ impl Memory for Journal {
         packet_id: PacketId,
     ) -> Option<Stored> {
         let queued = records::queued(session, message, stored.body, Some(packet_id), stored.record.get());
-        let Some(record) = self.put(encode(&queued)).and_then(nonzero) else { return Some(stored) };
+        let Some(record) = self.put_in_place(encode(&queued)).and_then(nonzero) else { return Some(stored) };
         self.remove(Id(stored.record.get()));
         Some(Stored { record, body: stored.body })
     }
@@ -43,7 +43,7 @@ impl Memory for Journal {
     fn taken(&mut self, session: SessionNumber, stored: Stored, packet_id: PacketId) -> Option<Stored> {
         let sent =
             Sent { session: session.0.get(), packet_id: packet_id.as_u16(), replaces: stored.record.get() };
-        let Some(record) = self.put(encode(&sent)).and_then(nonzero) else { return Some(stored) };
+        let Some(record) = self.put_in_place(encode(&sent)).and_then(nonzero) else { return Some(stored) };
         self.forget(stored);
         Some(Stored { record, body: 0 })
     }

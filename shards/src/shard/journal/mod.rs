@@ -135,6 +135,22 @@ impl Journal {
         &mut self,
         encoded: Result<(u16, impl AsRef<[u8]>), ringmq_persistence::record::RecordError>,
     ) -> Option<Id> {
+        self.put_by(encoded, Machine::put)
+    }
+
+    /// Puts a record in the place of one that is removed next: there is room for it in a store that is full.
+    fn put_in_place(
+        &mut self,
+        encoded: Result<(u16, impl AsRef<[u8]>), ringmq_persistence::record::RecordError>,
+    ) -> Option<Id> {
+        self.put_by(encoded, Machine::put_in_place)
+    }
+
+    fn put_by(
+        &mut self,
+        encoded: Result<(u16, impl AsRef<[u8]>), ringmq_persistence::record::RecordError>,
+        put: impl FnOnce(&mut Machine, u16, &[u8]) -> Result<Id, PutError>,
+    ) -> Option<Id> {
         let log = self.log.as_mut()?;
         let (kind, payload) = match encoded {
             Ok(encoded) => encoded,
@@ -144,7 +160,7 @@ impl Journal {
                 return None;
             }
         };
-        match log.put(kind, payload.as_ref()) {
+        match put(log, kind, payload.as_ref()) {
             Ok(id) => {
                 self.puts += 1;
                 self.is_unsealed = true;

@@ -123,7 +123,9 @@ impl Journal {
     ) {
         let created_ms = self.sessions.get(&number).map_or(self.now_ms, |kept| kept.created_ms);
         let record = records::session(number, session, created_ms, expires_at_ms, will_due_at_ms);
-        let Some(id) = self.put(encode(&record)) else { return };
+        let is_known = self.sessions.contains_key(&number);
+        let id = if is_known { self.put_in_place(encode(&record)) } else { self.put(encode(&record)) };
+        let Some(id) = id else { return };
         let Some(kept) = self.sessions.get_mut(&number) else {
             let kept =
                 KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
