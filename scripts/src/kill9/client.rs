@@ -87,6 +87,22 @@ pub enum Attempt {
     Over,
 }
 
+impl Attempt {
+    /// The connection, and whether the broker kept the session. `complain` is told of a broker that lives and does not let
+    /// the client in.
+    pub fn into_connection(self, life: &Life, complain: impl FnOnce(&str)) -> Option<(Connection, bool)> {
+        match self {
+            Attempt::Accepted { connection, is_session_present } => {
+                return Some((connection, is_session_present));
+            }
+            Attempt::Refused(reason) => complain(&format!("CONNACK refuses with {reason:#04x}")),
+            Attempt::Over if !life.is_ended() => complain("could not connect in time"),
+            Attempt::Over => {}
+        }
+        None
+    }
+}
+
 impl Connection {
     /// Connects as soon as the broker listens; tries until its life is over.
     pub fn open(life: &Life, version: Version, hello: &Hello<'_>) -> Attempt {

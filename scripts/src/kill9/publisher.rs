@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Attempt, Connection, Gone, Life};
+use super::client::{Connection, Gone, Life};
 use super::dice::Dice;
 use super::ledger::{Fault, Finding, Sent};
 use super::message::{DATA_TOPICS, MessageId, Topic};
@@ -99,22 +99,11 @@ impl Publisher {
 
     fn connect(&mut self, life: &Life) -> Option<Connection> {
         let hello = Hello { client_id: &self.client_id, is_clean: false, receive_max: 0 };
-        match Connection::open(life, self.version, &hello) {
-            Attempt::Accepted { connection, is_session_present } => {
-                self.handle_accepted(is_session_present, life);
-                Some(connection)
-            }
-            Attempt::Refused(reason) => {
-                self.note(Fault::Broker, life, &format!("CONNACK refuses with {reason:#04x}"));
-                None
-            }
-            Attempt::Over => {
-                if !life.is_ended() {
-                    self.note(Fault::Broker, life, "could not connect in time");
-                }
-                None
-            }
-        }
+        let attempt = Connection::open(life, self.version, &hello);
+        let complain = |what: &str| self.note(Fault::Broker, life, what);
+        let (connection, is_session_present) = attempt.into_connection(life, complain)?;
+        self.handle_accepted(is_session_present, life);
+        Some(connection)
     }
 
     fn handle_accepted(&mut self, is_session_present: bool, life: &Life) {

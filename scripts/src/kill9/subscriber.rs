@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::client::{ANSWER_LIMIT, Attempt, Connection, Gone, Life};
+use super::client::{ANSWER_LIMIT, Connection, Gone, Life};
 use super::ledger::{Audience, Fault, Finding, Receipt, Skip, Waiting};
 use super::message::{Filter, MessageId, Topic};
 use super::publisher::Progress;
@@ -151,22 +151,11 @@ impl Subscriber {
     fn connect(&mut self, life: &Life) -> Option<Connection> {
         let Profile { name, version, receive_max, .. } = &self.profile;
         let hello = Hello { client_id: name, is_clean: false, receive_max: *receive_max };
-        match Connection::open(life, *version, &hello) {
-            Attempt::Accepted { connection, is_session_present } => {
-                self.handle_accepted(is_session_present, life);
-                Some(connection)
-            }
-            Attempt::Refused(reason) => {
-                self.note(Fault::Broker, life, &format!("CONNACK refuses with {reason:#04x}"));
-                None
-            }
-            Attempt::Over => {
-                if !life.is_ended() {
-                    self.note(Fault::Broker, life, "could not connect in time");
-                }
-                None
-            }
-        }
+        let attempt = Connection::open(life, *version, &hello);
+        let complain = |what: &str| self.note(Fault::Broker, life, what);
+        let (connection, is_session_present) = attempt.into_connection(life, complain)?;
+        self.handle_accepted(is_session_present, life);
+        Some(connection)
     }
 
     fn handle_accepted(&mut self, is_session_present: bool, life: &Life) {
