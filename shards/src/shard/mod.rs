@@ -20,7 +20,7 @@ mod timers;
 pub use connection::ConnectionLimits;
 pub use journal::{Journal, Remembered, WallClock};
 pub use lanes::{Handover, LaneMessage};
-pub use outlets::Command;
+pub use outlets::{Command, SCRATCH_KEPT};
 
 use crate::config::DataPlaneConfig;
 use crate::durability::DurabilityLevel;
@@ -32,7 +32,7 @@ use crate::reactor::Event;
 use connection::Connection;
 use crossbeam_channel::Receiver;
 use journal::{LogFigures, PendingForwarding, Receipts};
-use outlets::{Outlets, SCRATCH_KEPT, SpentBuffers};
+use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
 use ringmq_core::config::{MqttConfig, QueueFullPolicy};

@@ -207,10 +207,10 @@ impl Shard {
             reason_string: None,
             user_properties: Vec::new(),
         };
-        let is_durable = self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some());
+        let is_remembered = self.is_remembered(key);
         if let Some(connection) = self.connections.get_mut(token as usize) {
             connection.outbox.push_unsuback(&unsuback, version, &mut self.tally);
-            if is_durable {
+            if is_remembered {
                 connection.outbox.hold();
             }
             self.mark_dirty(token);

@@ -136,8 +136,7 @@ impl Shard {
 
     /// Enters a subscription into the index.
     pub(super) fn enter(&mut self, key: SessionKey, text: &str, subscription: Subscription, new: bool) {
-        let is_durable = self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some());
-        if is_durable && !self.durable_shards.contains(self.id) {
+        if self.is_remembered(key) && !self.durable_shards.contains(self.id) {
             self.durable_shards.insert(self.id);
             self.tell(InterestChange::Durable);
         }

@@ -16,7 +16,7 @@ mod tests;
 
 use super::{Event, Network, Reactor, SendOutcome, Token};
 use crate::clock::Clock;
-use crate::shard::Shard;
+use crate::shard::{SCRATCH_KEPT, Shard};
 use buffers::BufferRing;
 use listeners::Listeners;
 use operation::Operation;
@@ -33,8 +33,6 @@ use std::time::Duration;
 
 /// A connection without bytes for this long is polled instead of received from.
 const SILENT_AFTER_MS: u64 = 10_000;
-/// Entries that scratch space keeps room for while the shard sleeps.
-const SCRATCH_KEPT: usize = 1024;
 /// Rest after the kernel refused the ring, so that a broken one does not burn a core.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 

@@ -1,9 +1,9 @@
 //! Sends in flight. They own their bytes until the kernel has said that it is done with them.
 
-use super::SCRATCH_KEPT;
 use super::operation::Operation;
 use super::ring::Ring;
 use crate::reactor::Token;
+use crate::shard::SCRATCH_KEPT;
 use slab::Slab;
 use std::io;
 use std::os::fd::RawFd;

@@ -13,7 +13,7 @@ use ringmq_core::metrics::Metric;
 use ringmq_core::publication::PublicationRef;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
-use ringmq_core::session::{CloseCause, Routed};
+use ringmq_core::session::{CloseCause, Memory, Routed};
 use std::time::Duration;
 
 /// How long an operation of the log may take at the end.
@@ -153,13 +153,9 @@ impl Shard {
             Goal::Answer(receipt) => self.receipts.answer(receipt, outcome),
             Goal::Forward(turn, forwarding) => {
                 self.send_forwarding(forwarding, outcome);
-                if let Some(key) = self.receipts.ready(turn, outcome) {
-                    self.send_acks(key);
-                }
+                self.reach(Goal::Acknowledge(turn), outcome);
             }
-            Goal::Forget(stored) if outcome == Outcome::Stored => {
-                ringmq_core::session::Memory::forget(&mut self.journal, stored);
-            }
+            Goal::Forget(stored) if outcome == Outcome::Stored => self.journal.forget(stored),
             Goal::Forget(_) | Goal::None => {}
         }
     }

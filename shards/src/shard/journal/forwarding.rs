@@ -10,7 +10,6 @@ use super::{Journal, nonzero};
 use crate::shard::Shard;
 use crate::shard::lanes::{Forward, GroupPick, LaneMessage};
 use crate::shard::publish::Errand;
-use crate::shard::sessions::SessionKey;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::{LazyPublication, Publication};
@@ -96,11 +95,6 @@ impl Journal {
 }
 
 impl Shard {
-    /// Whether a session outlives the process.
-    pub fn is_remembered(&self, key: SessionKey) -> bool {
-        self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some())
-    }
-
     /// Has what other shards are to do with the message at hand remembered; `None` if there is nothing of that kind.
     pub fn keep_forwarding(&mut self, message: &LazyPublication<'_>) -> Option<u32> {
         if self.deferred.is_empty() {

@@ -12,7 +12,7 @@ use ringmq_core::codec::PacketId;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
 use ringmq_core::session::{
-    Outgoing, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
+    Memory, Outgoing, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
 };
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Id;
@@ -254,7 +254,7 @@ impl Shard {
             RestoredMessage::Taken(stored) => Some(stored),
         });
         for stored in inflight.chain(queue.into_iter().filter_map(|message| message.stored)) {
-            ringmq_core::session::Memory::forget(&mut self.journal, stored);
+            self.journal.forget(stored);
         }
     }
 

@@ -52,6 +52,11 @@ impl Journal {
 }
 
 impl Shard {
+    /// Whether a session outlives the process.
+    pub fn is_remembered(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some_and(|slot| slot.session.number().is_some())
+    }
+
     /// Has a session that outlives its connection remembered, from now on or as it is now. `expires_s`: when it ends,
     /// counted from now; `will_s`: when its will is due.
     pub fn remember_session(&mut self, key: SessionKey, expires_s: Option<u32>, will_s: Option<u32>) {
