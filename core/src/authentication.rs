@@ -22,7 +22,7 @@ pub enum Step {
 }
 
 /// One run of an authentication mechanism.
-pub trait Method {
+pub trait Method: Send {
     /// Handles the client's Authentication Data.
     fn handle_data(&mut self, data: Option<&[u8]>) -> Step;
 }

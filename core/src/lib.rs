@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authentication;
+pub mod authorization;
 pub mod client_id;
 pub mod codec;
 pub mod config;

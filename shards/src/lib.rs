@@ -2,6 +2,7 @@
 //!
 //! [`start`] opens the listeners, starts the shards and returns a [`DataPlane`], the only handle other rooms hold.
 
+pub mod access;
 mod affinity;
 mod clock;
 pub mod config;

@@ -1,0 +1,6 @@
+//! Who may enter the broker and what they may do there.
+//!
+//! The shards ask through [`ringmq_shards::access::Access`]; what cannot be answered at once is answered from a thread of
+//! this room. Nothing here reads from or writes to a client.
+
+#![forbid(unsafe_code)]

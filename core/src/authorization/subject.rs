@@ -1,0 +1,22 @@
+//! Who asks.
+
+use std::net::SocketAddr;
+
+/// What access rules can look at in a client. It does not change while the client is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Client identifier, never empty.
+    pub client_id: Box<str>,
+    /// User name, if it gave one.
+    pub user_name: Option<Box<str>>,
+    /// Where it comes from; with the PROXY protocol, what the balancer says.
+    pub peer: SocketAddr,
+    /// The listener, by kind and name: `ssl:default`.
+    pub listener: Box<str>,
+    /// Common Name of its certificate.
+    pub common_name: Option<Box<str>>,
+    /// Distinguished Name of its certificate.
+    pub distinguished_name: Option<Box<str>>,
+    /// Attributes that the authentication gave it, by name: `${client_attrs.NAME}`.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+}
