@@ -7,10 +7,11 @@ use crate::mesh::Bell;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use ringmq_core::authentication::Method;
-use ringmq_core::authorization::Subject;
+use ringmq_core::authorization::{ClientRule, Policy, Subject};
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::reason::ReasonCode;
 use std::fmt;
+use std::sync::Arc;
 
 /// A CONNECT that asks to be let in.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ impl fmt::Debug for Entry {
 pub struct Grant {
     /// No access rule applies to it.
     pub is_superuser: bool,
+    /// Rules of its own, which come before all others: from a token or an HTTP answer.
+    pub rules: Vec<ClientRule>,
     /// Attributes for access rules, by name.
     pub attributes: Vec<(Box<str>, Box<str>)>,
     /// When it must be disconnected, in seconds since 1970; none for never.
@@ -60,6 +63,11 @@ pub trait Access: Send + Sync {
 
     /// The grant of a client that an enhanced method accepted.
     fn admit_known(&self, subject: &Subject) -> Verdict;
+
+    /// What this client may do: the rules that are left once it is known who it is. Asked at CONNECT, and again of a
+    /// changed `Access`, since it never changes for one. It waits for nobody; its time grows with the number of rules that
+    /// look at more than a client id or user name.
+    fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy>;
 }
 
 /// What comes back to a shard.
