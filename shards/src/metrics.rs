@@ -29,6 +29,10 @@ pub enum Gauge {
     Retained,
     /// Messages queued for sessions.
     QueuedMessages,
+    /// Publishers not read from, because a queue or a store has no room for what they send.
+    PublishersHeld,
+    /// Sessions whose full queue holds back publishers.
+    SessionsBlocking,
     /// Live records of the logs.
     PersistenceRecords,
     /// Their bytes on disk.
@@ -57,6 +61,8 @@ impl Gauge {
         (Gauge::Subscribers, "subscribers"),
         (Gauge::Retained, "retained"),
         (Gauge::QueuedMessages, "queued_messages"),
+        (Gauge::PublishersHeld, "publishers.held"),
+        (Gauge::SessionsBlocking, "sessions.blocking"),
         (Gauge::PersistenceRecords, "persistence.records"),
         (Gauge::PersistenceLiveBytes, "persistence.live_bytes"),
         (Gauge::PersistenceAllocatedBytes, "persistence.allocated_bytes"),

@@ -45,6 +45,16 @@ pub enum QueueFullPolicy {
     /// A publication above QoS 0 is refused, and its publisher told so. What nobody waits to be told of is dropped as by
     /// [`QueueFullPolicy::DropNewest`].
     Reject,
+    /// The publishers of the session's topics are not read from until half of the queue has gone. What is on its way already
+    /// finds room beyond the bound, and is refused where that ends too.
+    Block,
+}
+
+impl QueueFullPolicy {
+    /// Whether a publisher is told that there is no room, rather than a message above QoS 0 lost.
+    pub fn loses_nothing(self) -> bool {
+        matches!(self, QueueFullPolicy::Reject | QueueFullPolicy::Block)
+    }
 }
 
 /// What a refusal is to 3.x publishers, which cannot be told.

@@ -44,6 +44,11 @@ struct TopicsIn {
 }
 
 impl AliasesIn {
+    /// The topic an alias stands for.
+    pub fn find(&self, alias: NonZeroU16) -> Option<&str> {
+        self.0.as_ref().and_then(|table| table.topics.get(&alias)).map(|topic| &**topic)
+    }
+
     /// Sets up or follows an alias; returns the topic it stands for.
     ///
     /// # Errors

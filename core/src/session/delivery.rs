@@ -72,6 +72,8 @@ pub enum DropReason {
     TooLarge,
     /// Its expiry interval passed.
     Expired,
+    /// The store was full, and it was among the oldest in it.
+    StoreFull,
 }
 
 /// What became of a delivery.

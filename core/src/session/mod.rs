@@ -27,21 +27,22 @@ pub use durable::{Forgetful, Memory, Restored, RestoredMessage, SessionNumber, S
 pub use expiry::{CloseCause, Parting, WillTiming};
 pub use inbound::{Inbound, Routed};
 pub use outbox::Outbox;
-pub use queue::{QueueTerms, QueueTermsError};
+pub use queue::{BLOCK_SLACK_LEN, QueueTerms, QueueTermsError};
 pub use subscriptions::{Change, FilterVerdict, Subscription};
 pub use template::TemplateCache;
 pub use terms::{Terms, refusal};
 pub use violation::Violation;
 
 use crate::client_id::ClientId;
-use crate::codec::{QoS, Will};
-use crate::config::{MqttConfig, QueueFullPolicy};
+use crate::codec::{Publish, QoS, Will};
+use crate::config::MqttConfig;
 use crate::metrics::Tally;
 use crate::publication::PublicationRef;
 use crate::time::Timestamp;
 use inbound::InboundQos2;
 use inflight::Inflight;
 use queue::Queue;
+use std::num::NonZeroU64;
 use subscriptions::Subscriptions;
 
 /// What every handler needs to know and may count.
@@ -162,6 +163,36 @@ impl Session {
         }
     }
 
+    fn has_any_room(&self, topic: &str, weight_bytes: usize, config: &MqttConfig) -> bool {
+        match &self.flows {
+            Some(flows) => flows.queue.has_any_room(topic, weight_bytes, config),
+            None => QueueTerms::default().bounds(config).hard().admit(weight_bytes),
+        }
+    }
+
+    /// Whether publishers of its topics are to be held back, because its queue is full and is to lose nothing.
+    pub fn blocks(&self, config: &MqttConfig) -> bool {
+        self.flows.as_ref().is_some_and(|flows| flows.queue.blocks(config))
+    }
+
+    /// Whether publishers that were held back for this session may go on.
+    pub fn has_drained(&self, config: &MqttConfig) -> bool {
+        self.flows.as_ref().is_none_or(|flows| flows.queue.has_drained(config))
+    }
+
+    /// The record of the queued message that was remembered first.
+    pub fn oldest_stored(&self) -> Option<NonZeroU64> {
+        self.flows.as_ref()?.queue.oldest_stored()
+    }
+
+    /// The topic of a PUBLISH before it is handled: its own, or what its alias stands for.
+    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
+        match publish.properties.topic_alias {
+            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases_in.find(alias),
+            _ => Some(publish.topic),
+        }
+    }
+
     /// Whether the client asks for messages to be refused rather than lost, whatever is configured.
     pub fn asks_to_reject(&self) -> bool {
         self.queue_terms().asks_to_reject()
@@ -177,9 +208,9 @@ impl Session {
         out: Option<&Outbox>,
     ) -> bool {
         qos > QoS::AtMostOnce
-            && self.queue_terms().bounds(config).policy == QueueFullPolicy::Reject
+            && self.queue_terms().bounds(config).policy.loses_nothing()
             && !out.is_some_and(|out| self.can_send_now(qos, out))
-            && !self.has_room(message.topic, message.weight_bytes(), config)
+            && !self.has_any_room(message.topic, message.weight_bytes(), config)
     }
 
     /// Whether a message that is the oldest of its priority in the queue has expired, so that [`Session::remove_expired`]

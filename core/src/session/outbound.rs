@@ -249,6 +249,17 @@ impl Session {
         }
     }
 
+    /// Drops the queued message that was remembered first, for want of room where it is remembered; whether there was one.
+    pub fn drop_oldest_stored(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(flows) = self.flows.as_deref_mut() else { return false };
+        let Some(message) = flows.queue.pop_oldest_stored() else { return false };
+        if let Some(stored) = message.stored {
+            cx.memory.forget(stored);
+        }
+        cx.count_drop(DropReason::StoreFull, 1);
+        true
+    }
+
     /// Removes queued messages whose expiry has passed and counts them. Called now and then, it also gives back memory that
     /// is not in use.
     pub fn remove_expired(&mut self, cx: &mut Cx<'_>) {
@@ -372,6 +383,7 @@ impl Cx<'_> {
             DropReason::Qos0 => Metric::DeliveryDroppedQos0Msg,
             DropReason::TooLarge => Metric::DeliveryDroppedTooLarge,
             DropReason::Expired => Metric::DeliveryDroppedExpired,
+            DropReason::StoreFull => Metric::DeliveryDroppedStoreFull,
         };
         self.tally.add(metric, count);
         self.tally.add(Metric::DeliveryDropped, count);

@@ -16,9 +16,14 @@ use crate::config::{MqttConfig, Priority, QueueFullPolicy};
 use crate::time::Timestamp;
 use ranks::Ranks;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 /// Places an empty queue keeps.
 const KEPT_LEN: usize = 8;
+/// Messages beyond the bound that a queue which holds back its publishers takes: those on their way when it got full.
+pub const BLOCK_SLACK_LEN: usize = 1024;
+/// Bytes beyond the bound, for the same.
+const BLOCK_SLACK_BYTES: usize = 4 << 20;
 
 /// A session's queue. Its messages leave by priority, and those of a priority in the order they came.
 #[derive(Debug, Default)]
@@ -66,6 +71,15 @@ impl Bounds {
         }
     }
 
+    /// The bounds that nothing exceeds: for a queue that holds back its publishers, with room for what is on its way.
+    pub fn hard(self) -> Bounds {
+        if self.policy != QueueFullPolicy::Block {
+            return self;
+        }
+        let len_max = self.len_max.saturating_add(BLOCK_SLACK_LEN);
+        Bounds { len_max, bytes_max: self.bytes_max.saturating_add(BLOCK_SLACK_BYTES), ..self }
+    }
+
     /// Whether an empty queue takes a message of this weight.
     pub fn admit(&self, weight: usize) -> bool {
         self.len_max > 0 && weight <= self.bytes_max
@@ -96,9 +110,37 @@ impl Queue {
         self.terms = terms;
     }
 
+    /// Whether its publishers are to be held back: it asks for that, and is full.
+    pub fn blocks(&self, config: &MqttConfig) -> bool {
+        let bounds = self.terms.bounds(config);
+        bounds.policy == QueueFullPolicy::Block
+            && self.len() > 0
+            && (self.longest() >= bounds.len_max || self.bytes >= bounds.bytes_max)
+    }
+
+    /// Whether publishers that it held back may go on: half of it is free, or it holds back nobody any more.
+    pub fn has_drained(&self, config: &MqttConfig) -> bool {
+        let bounds = self.terms.bounds(config);
+        bounds.policy != QueueFullPolicy::Block
+            || (self.longest() <= bounds.len_max / 2 && self.bytes <= bounds.bytes_max / 2)
+    }
+
+    /// Messages of the priority that has most of them.
+    fn longest(&self) -> usize {
+        self.lists().iter().map(VecDeque::len).max().unwrap_or(0)
+    }
+
     /// Whether a message of this topic and weight would cost no other.
     pub fn has_room(&self, topic: &str, weight: usize, config: &MqttConfig) -> bool {
-        let bounds = self.terms.bounds(config);
+        self.has_room_within(self.terms.bounds(config), topic, weight, config)
+    }
+
+    /// As [`Queue::has_room`], counting the room for what is on its way.
+    pub fn has_any_room(&self, topic: &str, weight: usize, config: &MqttConfig) -> bool {
+        self.has_room_within(self.terms.bounds(config).hard(), topic, weight, config)
+    }
+
+    fn has_room_within(&self, bounds: Bounds, topic: &str, weight: usize, config: &MqttConfig) -> bool {
         let len = match &self.messages {
             Messages::Plain(list) => list.len(),
             Messages::Ranked(ranks) => ranks.len_of(config.priority_of(topic)),
@@ -112,7 +154,7 @@ impl Queue {
         if message.qos == QoS::AtMostOnce && !cx.config.mqueue_store_qos0 {
             return Pushed { is_queued: false, lost: Some((DropReason::Qos0, 1)) };
         }
-        let bounds = self.terms.bounds(cx.config);
+        let bounds = self.terms.bounds(cx.config).hard();
         let weight = message.weight_bytes();
         let priority = priority_of(&message, cx.config);
         // A message that never fits is no reason to drop others.
@@ -161,6 +203,25 @@ impl Queue {
     pub fn has_expired(&self, now: Timestamp) -> bool {
         let mut oldest = self.lists().iter().filter_map(VecDeque::front);
         oldest.any(|message| message.publication.expires_at() <= now)
+    }
+
+    /// The record of the message that was remembered first, of those that are.
+    pub fn oldest_stored(&self) -> Option<NonZeroU64> {
+        let fronts = self.lists().iter().filter_map(VecDeque::front);
+        fronts.filter_map(|message| message.stored.map(|stored| stored.record)).min()
+    }
+
+    /// Takes the message that [`Queue::oldest_stored`] names.
+    pub fn pop_oldest_stored(&mut self) -> Option<Outgoing> {
+        let record = self.oldest_stored()?;
+        let message = match &mut self.messages {
+            Messages::Plain(list) => pop_oldest(list),
+            Messages::Ranked(ranks) => {
+                ranks.pop_where(|front| front.stored.is_some_and(|stored| stored.record == record))
+            }
+        }?;
+        self.forget(&message);
+        Some(message)
     }
 
     /// The QoS of the message whose turn it is.

@@ -74,6 +74,12 @@ impl Ranks {
         self.pop_from(at)
     }
 
+    /// Takes the first of the messages that are the oldest of their priority and that `wanted` accepts.
+    pub fn pop_where(&mut self, wanted: impl Fn(&Outgoing) -> bool) -> Option<Outgoing> {
+        let at = self.lists.iter().position(|list| list.front().is_some_and(&wanted))?;
+        self.pop_from(at)
+    }
+
     /// Takes the oldest message of this priority.
     pub fn pop_of(&mut self, priority: Priority) -> Option<Outgoing> {
         self.find(priority).ok().and_then(|at| self.pop_from(at))

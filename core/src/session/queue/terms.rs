@@ -8,7 +8,7 @@ use crate::config::{MqttConfig, QueueFullPolicy};
 const LEN_PROPERTY: &str = "ringmq-mqueue-len";
 /// The user property of CONNECT that says what happens to more.
 const POLICY_PROPERTY: &str = "ringmq-mqueue-policy";
-/// What a client asked for; the configuration decides the rest. The policy is in the two highest bits, so that it all fits
+/// What a client asked for; the configuration decides the rest. The policy is in the three highest bits, so that it all fits
 /// into a gap of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueTerms(u32);
@@ -20,11 +20,11 @@ pub enum QueueTermsError {
     #[error("ringmq-mqueue-len must be a whole number, not above the broker's mqtt.max_mqueue_len")]
     Len,
     /// No such policy.
-    #[error("ringmq-mqueue-policy must be drop_oldest, drop_newest or reject")]
+    #[error("ringmq-mqueue-policy must be drop_oldest, drop_newest, reject or block")]
     Policy,
 }
 
-const LEN_BITS: u32 = 30;
+const LEN_BITS: u32 = 29;
 /// Nothing was asked.
 const LEN_UNASKED: u32 = (1 << LEN_BITS) - 1;
 
@@ -60,6 +60,7 @@ impl QueueTerms {
             Some(QueueFullPolicy::DropOldest) => 1,
             Some(QueueFullPolicy::DropNewest) => 2,
             Some(QueueFullPolicy::Reject) => 3,
+            Some(QueueFullPolicy::Block) => 4,
         };
         QueueTerms(policy << LEN_BITS | len_max.min(LEN_UNASKED))
     }
@@ -69,6 +70,7 @@ impl QueueTerms {
             1 => Some(QueueFullPolicy::DropOldest),
             2 => Some(QueueFullPolicy::DropNewest),
             3 => Some(QueueFullPolicy::Reject),
+            4 => Some(QueueFullPolicy::Block),
             _ => None,
         }
     }
@@ -85,7 +87,7 @@ impl QueueTerms {
 
     /// Whether the client asks for messages to be refused rather than lost.
     pub fn asks_to_reject(self) -> bool {
-        self.policy() == Some(QueueFullPolicy::Reject)
+        self.policy().is_some_and(QueueFullPolicy::loses_nothing)
     }
 }
 
@@ -99,6 +101,7 @@ fn policy(value: &str) -> Result<QueueFullPolicy, QueueTermsError> {
         "drop_oldest" => Ok(QueueFullPolicy::DropOldest),
         "drop_newest" => Ok(QueueFullPolicy::DropNewest),
         "reject" => Ok(QueueFullPolicy::Reject),
+        "block" => Ok(QueueFullPolicy::Block),
         _ => Err(QueueTermsError::Policy),
     }
 }
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_client_may_ask_for_less_and_for_another_policy() {
-        use QueueFullPolicy::{DropNewest, DropOldest, Reject};
+        use QueueFullPolicy::{Block, DropNewest, DropOldest, Reject};
         let config = MqttConfig { max_mqueue_len: Limit(10), ..MqttConfig::default() };
         let of =
             |properties: &[(&str, &str)]| QueueTerms::of(&connect(ProtocolVersion::V5, properties), &config);
@@ -137,13 +140,14 @@ mod tests {
             (&[(LEN_PROPERTY, "10"), (POLICY_PROPERTY, "reject")], 10, Reject),
             (&[(LEN_PROPERTY, "7"), (LEN_PROPERTY, "3"), (POLICY_PROPERTY, "drop_newest")], 3, DropNewest),
             (&[(POLICY_PROPERTY, "drop_oldest")], 10, DropOldest),
+            (&[(LEN_PROPERTY, "4"), (POLICY_PROPERTY, "block")], 4, Block),
         ] {
             let bounds = of(properties).expect("terms").bounds(&config);
             assert_eq!((bounds.len_max, bounds.policy), (len_max, policy), "{properties:?}");
         }
         let wrong_lens =
-            ["11", "-1", "", "x", "1073741823", "99999999999"].map(|value| (LEN_PROPERTY, value));
-        let wrong_policies = ["block", "", "Reject"].map(|value| (POLICY_PROPERTY, value));
+            ["11", "-1", "", "x", "536870911", "99999999999"].map(|value| (LEN_PROPERTY, value));
+        let wrong_policies = ["wait", "", "Reject"].map(|value| (POLICY_PROPERTY, value));
         for wrong in wrong_lens.into_iter().chain(wrong_policies) {
             assert!(of(&[wrong]).is_err(), "{wrong:?}");
         }
