@@ -18,6 +18,7 @@ mod shard;
 #[cfg(test)]
 mod simulation;
 mod store;
+pub mod transport;
 mod trim;
 
 pub use plane::{DataPlane, ListenerAddress, StartError, start};

@@ -1,0 +1,3 @@
+//! What may lie between a socket and MQTT: byte pipelines that perform no IO and read no clock.
+
+pub mod proxy;
