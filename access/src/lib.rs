@@ -4,3 +4,7 @@
 //! this room. Nothing here reads from or writes to a client.
 
 #![forbid(unsafe_code)]
+
+mod atomic_file;
+pub mod authentication;
+pub mod authorization;

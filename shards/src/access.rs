@@ -99,6 +99,11 @@ impl Reply {
         self.send(verdict);
     }
 
+    /// Leaves the question: whoever asked is told otherwise, as by the value that [`Access::admit`] returns.
+    pub fn withdraw(mut self) {
+        self.is_given = true;
+    }
+
     fn send(&mut self, verdict: Verdict) {
         self.is_given = true;
         // A shard that has ended asks nobody any more.

@@ -1,0 +1,207 @@
+//! What stands between the shards and the chains: it answers at once where nobody has to be asked, and sends the rest on
+//! its way. A changed configuration is a new gate.
+
+use super::order::Chain;
+use super::run::{Run, Workers};
+use ringmq_core::authentication::Method;
+use ringmq_core::authorization::{Policy, Subject};
+use ringmq_core::reason::ReasonCode;
+use ringmq_shards::access::{Access, Entry, Grant, Reply, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who may enter where no chain is configured. The default serves this host only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anonymous {
+    /// Nobody.
+    Nobody,
+    /// Clients of this host: their address, as the listener sees it, is a loopback address.
+    #[default]
+    Loopback,
+    /// Everyone.
+    Everyone,
+}
+
+/// The chain of the broker and those of listeners.
+#[derive(Debug, Default)]
+pub struct Chains {
+    /// For listeners that have none of their own.
+    pub global: Arc<Chain>,
+    /// By listener, kind and name: `ssl:default`.
+    pub listeners: BTreeMap<Box<str>, Arc<Chain>>,
+    /// Who may enter where the chain is empty.
+    pub anonymous: Anonymous,
+}
+
+impl Chains {
+    /// The chain for a listener.
+    fn of(&self, listener: &str) -> &Arc<Chain> {
+        self.listeners.get(listener).unwrap_or(&self.global)
+    }
+}
+
+/// What authorization and bans say of a client before and after it has proved who it is.
+pub trait Admission: Send + Sync {
+    /// Why the client may not even try, if it may not. Asked on a shard: it must not wait.
+    fn refusal(&self, subject: &Subject) -> Option<ReasonCode>;
+
+    /// The verdict on a client that has proved who it is.
+    fn verdict(&self, _subject: &Subject, granted: Grant) -> Verdict {
+        Verdict::Admit(granted)
+    }
+
+    /// What a client may do: [`Access::policy`].
+    fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy>;
+}
+
+/// Nobody is banned, and everyone may do everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unrestricted;
+
+impl Admission for Unrestricted {
+    fn refusal(&self, _subject: &Subject) -> Option<ReasonCode> {
+        None
+    }
+
+    fn policy(&self, _subject: &Subject, _grant: &Grant) -> Arc<Policy> {
+        Policy::unrestricted()
+    }
+}
+
+/// How many clients were let in and kept out, since the process started.
+#[derive(Debug, Default)]
+pub struct Counts {
+    success: AtomicU64,
+    anonymous: AtomicU64,
+    failure: AtomicU64,
+    busy: AtomicU64,
+}
+
+impl Counts {
+    /// Clients that were let in, anonymous ones included.
+    pub fn success(&self) -> u64 {
+        self.success.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were let in without being asked who they are.
+    pub fn anonymous(&self) -> u64 {
+        self.anonymous.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were kept out.
+    pub fn failure(&self) -> u64 {
+        self.failure.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were kept out because too many waited.
+    pub fn busy(&self) -> u64 {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failure.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_busy(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What runs share with their gate.
+pub(super) struct GateCore {
+    workers: Arc<Workers>,
+    admission: Arc<dyn Admission>,
+    counts: Arc<Counts>,
+}
+
+impl GateCore {
+    pub(super) fn workers(&self) -> &Arc<Workers> {
+        &self.workers
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The verdict on a client that a chain lets in.
+    pub(super) fn admit(&self, subject: &Subject, granted: Grant) -> Verdict {
+        let verdict = self.admission.verdict(subject, granted);
+        match verdict {
+            Verdict::Admit(_) => self.counts.success.fetch_add(1, Ordering::Relaxed),
+            Verdict::Refuse(_) => self.counts.failure.fetch_add(1, Ordering::Relaxed),
+        };
+        verdict
+    }
+}
+
+/// Answers the shards.
+pub struct Gate {
+    core: Arc<GateCore>,
+    chains: Chains,
+}
+
+impl Gate {
+    /// A gate for these chains. `counts` go on from what they are.
+    pub fn new(
+        chains: Chains,
+        workers: Arc<Workers>,
+        admission: Arc<dyn Admission>,
+        counts: Arc<Counts>,
+    ) -> Gate {
+        Gate { core: Arc::new(GateCore { workers, admission, counts }), chains }
+    }
+
+    /// The verdict on a client of which nobody asks who it is.
+    fn admit_anonymous(&self, subject: &Subject) -> Verdict {
+        let may_enter = match self.chains.anonymous {
+            Anonymous::Nobody => false,
+            Anonymous::Loopback => subject.peer.ip().to_canonical().is_loopback(),
+            Anonymous::Everyone => true,
+        };
+        if !may_enter {
+            self.core.counts.count_failure();
+            return Verdict::Refuse(ReasonCode::NotAuthorized);
+        }
+        self.core.counts.anonymous.fetch_add(1, Ordering::Relaxed);
+        self.core.admit(subject, Grant::default())
+    }
+}
+
+impl Access for Gate {
+    fn admit(&self, entry: Entry, reply: Reply) -> Option<Verdict> {
+        if let Some(reason) = self.core.admission.refusal(&entry.subject) {
+            self.core.counts.count_failure();
+            reply.withdraw();
+            return Some(Verdict::Refuse(reason));
+        }
+        let chain = self.chains.of(&entry.subject.listener);
+        if chain.is_empty() {
+            reply.withdraw();
+            return Some(self.admit_anonymous(&entry.subject));
+        }
+        Run::new(Arc::clone(&self.core), Arc::clone(chain), entry, reply).go_on();
+        None
+    }
+
+    fn begin_method(&self, _name: &str, _subject: &Subject) -> Option<Box<dyn Method>> {
+        None
+    }
+
+    fn admit_known(&self, subject: &Subject) -> Verdict {
+        self.core.admit(subject, Grant::default())
+    }
+
+    fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {
+        self.core.admission.policy(subject, grant)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("chains", &self.chains).finish_non_exhaustive()
+    }
+}
