@@ -28,6 +28,17 @@ pub struct Options {
     pub strict: bool,
 }
 
+/// Where a log is short of room, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// Files that take more than this are too many.
+    pub begins_at: u64,
+    /// Until they take no more than this.
+    pub ends_at: u64,
+    /// Live records that fit into that, with what cannot be used of files.
+    pub live_bytes: u64,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -76,6 +87,20 @@ impl Options {
         }
     }
 
+    /// Bytes of files above which a log is short of room, though it takes records still, and at which it is not any more; and
+    /// how many live bytes compaction can bring to that. `None` without a bound.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
+        if self.max_bytes == u64::MAX {
+            return None;
+        }
+        let margin = (self.max_bytes / 16).max(2 * self.segment_bytes);
+        let begins_at = self.max_bytes.saturating_sub(self.reserve_bytes() + margin);
+        let ends_at = begins_at.saturating_sub(margin);
+        // Segments are compacted until nine tenths of them are needed; one is open and one comes next.
+        let live_bytes = ends_at.saturating_sub(2 * self.segment_bytes) / 8 * 7;
+        Some(Shortage { begins_at, ends_at, live_bytes })
+    }
+
     /// Bytes that records may not take, so that removing them always has room.
     pub(crate) fn reserve_bytes(&self) -> u64 {
         (self.max_bytes / 8).max(2 * self.segment_bytes)
@@ -85,6 +110,20 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_begins_before_records_are_refused_and_can_be_ended_by_compaction() {
+        assert_eq!(Options::default().shortage(), None);
+        for segments in [16, 17, 40, 1000] {
+            let segment_bytes = 64 << 10;
+            let options =
+                Options { segment_bytes, max_bytes: segments * segment_bytes, ..Options::default() };
+            let Shortage { begins_at, ends_at, live_bytes } = options.shortage().unwrap();
+            let refused_at = options.max_bytes - options.reserve_bytes();
+            assert!(begins_at + 2 * segment_bytes <= refused_at && ends_at < begins_at, "{segments}");
+            assert!(live_bytes > 0 && live_bytes / 9 * 10 + 2 * segment_bytes <= ends_at, "{segments}");
+        }
+    }
 
     #[test]
     fn the_default_is_within_its_bounds_and_others_are_named() {

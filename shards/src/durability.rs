@@ -96,6 +96,18 @@ impl DurabilityConfig {
     }
 }
 
+/// What happens when the store is nearly full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StorePolicy {
+    /// Publications that do not fit are refused.
+    Refuse,
+    /// The messages that were stored first are dropped from their queues, and counted.
+    DropOldest,
+    /// Publishers whose publications need the store are not read from until consumers have made room.
+    StopReading,
+}
+
 /// The `[persistence]` section: the store. A restart is needed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -105,6 +117,8 @@ pub struct PersistenceConfig {
     /// Bytes that the logs of all shards may take together, 0 for no bound. At the bound publications are refused (0x97)
     /// until messages were consumed.
     pub max_bytes: ByteSize,
+    /// What happens before it comes to that.
+    pub full_policy: StorePolicy,
     /// Bytes of old files that are read in a second to give their room back, over all shards; 0 for no bound.
     pub compaction_rate: ByteSize,
     /// Whether the broker refuses to start on a damaged log, instead of keeping what is readable.
@@ -116,6 +130,7 @@ impl Default for PersistenceConfig {
         PersistenceConfig {
             segment_bytes: ByteSize(64 << 20),
             max_bytes: ByteSize(0),
+            full_policy: StorePolicy::Refuse,
             compaction_rate: ByteSize(32 << 20),
             strict: false,
         }

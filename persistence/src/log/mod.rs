@@ -113,6 +113,7 @@ pub struct Machine {
     emptied: Vec<SegmentNumber>,
     compaction: Option<Compaction>,
     is_pressed: bool,
+    is_short: bool,
     is_closing: bool,
     reads: reads::Reads,
     in_flight: BTreeMap<Ticket, Purpose>,
@@ -148,6 +149,7 @@ impl Machine {
             emptied: Vec::new(),
             compaction: None,
             is_pressed: false,
+            is_short: false,
             is_closing: false,
             reads: reads::Reads::default(),
             in_flight: BTreeMap::new(),
@@ -209,15 +211,35 @@ impl Machine {
             append::Placement::OpenBatch | append::Placement::NewBatch(..) => 0,
         };
         if new_bytes > 0 {
-            let spare =
-                self.spare.and_then(|spare| self.segments.find(spare)).map_or(0, |spare| spare.allocated);
-            let used = self.segments.allocated_bytes() - spare;
-            if used + new_bytes > limit {
+            if self.used_bytes() + new_bytes > limit {
                 self.press();
                 return Err(PutError::Full);
             }
         }
         Ok(())
+    }
+
+    /// Bytes of files, but for one that is there ahead of its use.
+    fn used_bytes(&self) -> u64 {
+        let spare = self.spare.and_then(|spare| self.segments.find(spare)).map_or(0, |spare| spare.allocated);
+        self.segments.allocated_bytes() - spare
+    }
+
+    /// Whether there is little room left below the bound: from some segments before [`PutError::Full`] until as many more are
+    /// free. While it is asked and is so, segments are compacted that are not sparse, at no bounded rate.
+    pub fn is_short(&mut self) -> bool {
+        let Some(shortage) = self.options.shortage() else { return false };
+        let most = if self.is_short { shortage.ends_at } else { shortage.begins_at };
+        self.is_short = self.failed.is_none() && self.used_bytes() > most;
+        if self.is_short {
+            self.press();
+        }
+        self.is_short
+    }
+
+    /// Live bytes that must go before compaction alone can end a shortage.
+    pub fn surplus_bytes(&self) -> u64 {
+        self.options.shortage().map_or(0, |most| self.segments.live_bytes().saturating_sub(most.live_bytes))
     }
 
     /// Takes a record away; says whether there was one. The removals of a pass become records when it is sealed, behind

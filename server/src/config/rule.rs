@@ -50,7 +50,8 @@ const STRATEGIES: &[&str] =
     &["random", "round_robin", "round_robin_per_group", "sticky", "local", "hash_clientid", "hash_topic"];
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
-const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject"];
+const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject", "block"];
+const STORE_POLICIES: &[&str] = &["refuse", "drop_oldest", "stop_reading"];
 const REJECTIONS: &[&str] = &["close", "drop"];
 const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
 const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
@@ -132,6 +133,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("durability.rules", Rule::LevelRules),
     ("persistence.segment_bytes", bytes(MB, 4 * GB)),
     ("persistence.max_bytes", bytes(0, u64::MAX)),
+    ("persistence.full_policy", Rule::Choice(STORE_POLICIES)),
     ("persistence.compaction_rate", bytes(0, u64::MAX)),
     ("persistence.strict", Rule::Flag),
     ("dashboard.listeners.http.enable", Rule::Flag),

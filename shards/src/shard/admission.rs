@@ -214,6 +214,7 @@ impl Shard {
         }
         self.mark_dirty(token);
         self.refresh_shares(key);
+        self.refresh_blocking(key);
         if !is_told {
             // The client takes no packet as large as its CONNACK, and nothing may come before that. [MQTT-3.2.0-1]
             self.close_now(token, CloseCause::Server(ReasonCode::PacketTooLarge));

@@ -1,5 +1,6 @@
 //! The record of one connection.
 
+use super::credit::Turn;
 use super::sessions::SessionKey;
 use crate::config::TcpListenerConfig;
 use crate::quota::Quota;
@@ -116,6 +117,8 @@ pub struct Connection {
     pub dirty: bool,
     /// Not received from, because a lane is congested or the client does not read.
     pub paused: bool,
+    /// Whether its packets wait for room in a queue or a store.
+    pub turn: Turn,
     pub listener: u16,
     pub outbox: Outbox,
     /// Bytes received and not yet handled: an incomplete packet, or packets of a paused publisher.
@@ -136,6 +139,7 @@ impl Connection {
             version: ProtocolVersion::V311,
             dirty: false,
             paused: false,
+            turn: Turn::Free,
             listener,
             outbox: Outbox::new(high_watermark),
             inbox: Inbox::default(),

@@ -1,6 +1,7 @@
 //! What shards say to each other.
 
 use super::Shard;
+use super::credit::CreditChange;
 use super::journal::{Outcome, Receipt};
 use super::publish::Errand;
 use super::retained::{RetainedPage, RetainedQuery};
@@ -57,6 +58,11 @@ pub enum LaneMessage {
     InterestApplied {
         /// The epoch.
         epoch: u64,
+    },
+    /// The sender lacks room for some topics, or does not any more.
+    Credit {
+        /// The changes in their order, shared by all shards that are told.
+        changes: Arc<[CreditChange]>,
     },
     /// A connection for a client whose home is the receiving shard.
     Handover(Box<Handover>),
@@ -149,6 +155,7 @@ impl Shard {
             LaneMessage::Stored { tokens, outcome } => self.handle_stored(&tokens, outcome),
             LaneMessage::Interest { epoch, changes } => self.apply_interest(from, epoch, &changes),
             LaneMessage::InterestApplied { epoch } => self.handle_interest_applied(from, epoch),
+            LaneMessage::Credit { changes } => self.handle_credit(from, &changes),
             LaneMessage::Handover(handover) => self.handle_handover(*handover),
             LaneMessage::RetainedQuery(query) => self.keep_query(from, query),
             LaneMessage::RetainedPage(page) => self.keep_page(*page),

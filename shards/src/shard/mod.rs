@@ -5,6 +5,7 @@
 
 mod admission;
 mod connection;
+mod credit;
 mod journal;
 mod lanes;
 mod outlets;
@@ -30,12 +31,13 @@ use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use connection::Connection;
+use credit::Credit;
 use crossbeam_channel::Receiver;
 use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
-use ringmq_core::config::{MqttConfig, QueueFullPolicy};
+use ringmq_core::config::MqttConfig;
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::TemplateCache;
@@ -102,6 +104,7 @@ pub struct Shard {
     wheel: TimingWheel<TimerKey>,
     due: Vec<TimerKey>,
     outlets: Outlets,
+    credit: Credit,
     spent: SpentBuffers,
     matches: Matches,
     templates: TemplateCache,
@@ -178,6 +181,7 @@ impl Shard {
             wheel: TimingWheel::new(now),
             due: Vec::new(),
             outlets: Outlets::default(),
+            credit: Credit::default(),
             spent: SpentBuffers::default(),
             matches: Matches::default(),
             templates: TemplateCache::default(),
@@ -284,6 +288,7 @@ impl Shard {
     /// of what the subscription asked of other shards.
     pub fn flush_lanes(&mut self) {
         self.post_news();
+        self.post_credit();
         self.mesh.flush();
     }
 
@@ -291,6 +296,7 @@ impl Shard {
     pub fn end_pass(&mut self) {
         self.post_news();
         self.resume_held();
+        self.settle_credit();
         self.commit();
         self.post_log_operations();
         self.mesh.flush();
@@ -312,7 +318,7 @@ impl Shard {
 
     /// Whether the next pass has work without any event.
     pub fn is_busy(&self) -> bool {
-        self.has_streams() || self.has_queries() || self.outlets.has_work() || self.ending == Ending::Finished
+        self.has_streams() || self.has_queries() || self.outlets.has_work() || self.credit.is_busy() || self.ending == Ending::Finished
     }
 
     /// Announces that the shard goes to sleep; false if it must not.
@@ -338,7 +344,8 @@ impl Shard {
 
     /// When the shard must wake without being woken.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let timer = self.wheel.next_deadline();
+        let timers = [self.wheel.next_deadline(), self.credit.next_deadline()];
+        let timer = timers.into_iter().flatten().min();
         match self.ending {
             Ending::Draining(until) => Some(timer.map_or(until, |timer| timer.min(until))),
             _ => timer,
@@ -368,7 +375,7 @@ impl Shard {
 /// Where messages may be refused for want of room: everywhere if that is configured.
 fn rejecting_shards(config: &MqttConfig, shards: usize) -> ShardSet {
     let mut rejecting = ShardSet::EMPTY;
-    if config.mqueue_full_policy == QueueFullPolicy::Reject {
+    if config.mqueue_full_policy.loses_nothing() {
         for shard in 0..shards {
             rejecting.insert(ShardId(shard as u8));
         }

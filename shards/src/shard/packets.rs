@@ -1,6 +1,7 @@
 //! Bytes from a client become packets, and packets find their handlers.
 
 use super::connection::Stage;
+use super::credit::Turn;
 use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
@@ -15,7 +16,7 @@ use ringmq_core::session::{CloseCause, Violation};
 
 /// Whether to go on with the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub enum Flow {
     Continue,
     /// The packet at hand and what follows must wait.
     Hold,
@@ -42,20 +43,24 @@ impl Shard {
         if connection.inbox.is_empty() && !connection.paused {
             let used = self.handle_packets(token, bytes);
             self.keep(token, bytes[used..].to_vec());
-            return;
+            return self.handle_ahead(token);
         }
         connection.inbox.extend_from_slice(bytes);
-        if !connection.paused {
+        if connection.paused {
+            return;
+        }
+        if connection.turn != Turn::Held {
             // Moved out and back, not copied: a packet that arrives byte by byte costs no more than its bytes.
             let mut inbox = connection.inbox.take();
             let used = self.handle_packets(token, &inbox);
             inbox.drain(..used);
             self.keep(token, inbox);
         }
+        self.handle_ahead(token);
     }
 
     /// Keeps the beginning of a packet, or what a held publisher sent, until more can be done with it.
-    fn keep(&mut self, token: Token, inbox: Vec<u8>) {
+    pub(super) fn keep(&mut self, token: Token, inbox: Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(token as usize)
             && !inbox.is_empty()
             && matches!(connection.stage, Stage::AwaitConnect | Stage::Attached(_))
@@ -93,7 +98,8 @@ impl Shard {
             Stage::AwaitConnect => self.handle_first_frame(token, frame, rest),
             Stage::Closing | Stage::Lingering => Flow::Stop,
             Stage::Attached(key) => {
-                if self.hold(token, frame.first_byte >> 4 == PacketType::Publish as u8) {
+                let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
+                if self.hold(token, is_publish) || (is_publish && self.hold_for_room(token, key, frame)) {
                     return Flow::Hold;
                 }
                 self.tally.bump(Metric::PacketsReceived);
@@ -134,7 +140,7 @@ impl Shard {
         }
     }
 
-    fn handle_packet(
+    pub(super) fn handle_packet(
         &mut self,
         token: Token,
         key: SessionKey,

@@ -150,6 +150,7 @@ impl Shard {
             self.leave(key, filter);
         }
         self.redispatch_shared(key, &shares, true);
+        self.unblock(key);
         self.forget_session(key);
         let Some(slot) = self.sessions.remove(key) else { return };
         self.count_rejecting(slot.session.asks_to_reject(), false);

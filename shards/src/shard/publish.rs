@@ -342,7 +342,11 @@ impl Shard {
             &mut connection.outbox
         });
         let delivered = slot.session.handle_delivery(delivery, &mut self.templates, &mut cx!(self), out);
-        let Some(token) = slot.connection else { return };
+        let connection = slot.connection;
+        if delivered == Delivered::Queued {
+            self.note_queued(key);
+        }
+        let Some(token) = connection else { return };
         if delivered == Delivered::Sent {
             self.mark_dirty(token);
         } else if let Some(connection) = self.connections.get_mut(token as usize) {

@@ -111,6 +111,11 @@ impl Sessions {
         self.slots.get(key.0 as usize)
     }
 
+    /// All sessions.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionKey, &Slot)> {
+        self.slots.iter().map(|(key, slot)| (SessionKey(key as u32), slot))
+    }
+
     /// A session, to change it.
     pub fn get_mut(&mut self, key: SessionKey) -> Option<&mut Slot> {
         self.slots.get_mut(key.0 as usize)

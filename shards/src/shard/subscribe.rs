@@ -6,7 +6,6 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
-use ringmq_core::config::QueueFullPolicy;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::{InterestKey, Member, Roster, ShardId, ShardSet};
@@ -101,6 +100,7 @@ impl Shard {
                 None => self.tally.bump(Metric::PacketsSubscribeError),
             }
         }
+        self.refresh_blocking(key);
         let suback = Suback {
             packet_id,
             reasons: verdicts.iter().map(|verdict| verdict.reason).collect(),
@@ -121,7 +121,7 @@ impl Shard {
             return;
         }
         self.rejecting_sessions = self.rejecting_sessions + usize::from(after) - usize::from(before);
-        let is_configured = self.config.mqtt.mqueue_full_policy == QueueFullPolicy::Reject;
+        let is_configured = self.config.mqtt.mqueue_full_policy.loses_nothing();
         let is_rejecting = is_configured || self.rejecting_sessions > 0;
         if is_rejecting == self.rejecting_shards.contains(self.id) {
             return;
@@ -170,6 +170,7 @@ impl Shard {
         self.tally.bump(Metric::ClientUnsubscribe);
         self.forget_subscription(key, text);
         self.leave(key, text);
+        self.refresh_blocking(key);
         ReasonCode::Success
     }
 

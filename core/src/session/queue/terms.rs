@@ -145,8 +145,7 @@ mod tests {
             let bounds = of(properties).expect("terms").bounds(&config);
             assert_eq!((bounds.len_max, bounds.policy), (len_max, policy), "{properties:?}");
         }
-        let wrong_lens =
-            ["11", "-1", "", "x", "536870911", "99999999999"].map(|value| (LEN_PROPERTY, value));
+        let wrong_lens = ["11", "-1", "", "x", "536870911", "99999999999"].map(|value| (LEN_PROPERTY, value));
         let wrong_policies = ["wait", "", "Reject"].map(|value| (POLICY_PROPERTY, value));
         for wrong in wrong_lens.into_iter().chain(wrong_policies) {
             assert!(of(&[wrong]).is_err(), "{wrong:?}");

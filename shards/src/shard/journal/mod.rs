@@ -104,6 +104,16 @@ impl Journal {
         self.log.as_ref().is_some_and(|log| log.failure().is_some())
     }
 
+    /// Whether the store is nearly full.
+    pub fn is_short(&mut self) -> bool {
+        self.log.as_mut().is_some_and(Machine::is_short)
+    }
+
+    /// Bytes of records that must go before tidying up makes room.
+    pub fn surplus_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, Machine::surplus_bytes)
+    }
+
     /// Why the log has failed, the first time it is asked after that.
     pub fn take_failure(&mut self) -> Option<StorageError> {
         let failure = self.log.as_ref()?.failure()?;
