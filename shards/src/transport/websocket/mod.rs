@@ -1,0 +1,14 @@
+//! MQTT inside WebSocket (RFC 6455): the opening handshake, and frames both ways. It performs no IO, negotiates no
+//! extension, and never holds a payload: what arrives is unmasked and passed on at once, however it is cut.
+
+mod frames;
+mod options;
+mod upgrade;
+
+#[cfg(test)]
+mod tests;
+
+pub use frames::{FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, write_close, write_frame};
+pub use options::{OptionError, Origins, RequestPath, Subprotocols, WebSocketOptions};
+pub use tungstenite::protocol::frame::coding::CloseCode;
+pub use upgrade::{HEADERS_MAX, REQUEST_BYTES_MAX, Upgrade, UpgradeError, Upgraded};
