@@ -1,10 +1,12 @@
 // MQTT.js against a broker: one line `ok CASE` or `fail CASE reason` per case, exit code 0 always.
 //
 // Called as: mqttjs_client.js HOST PORT VERSION PREFIX, VERSION being 3.1, 3.1.1 or 5.0. Every topic and client
-// id begins with PREFIX, so that several runs can share a broker. No case waits longer than LIMIT_MS.
+// id begins with PREFIX, so that several runs can share a broker. No case waits longer than LIMIT_MS. TRANSPORT in the
+// environment is tcp, tls, ws or wss; for tls and wss, CA is the file of the authority that the broker's certificate is from.
 'use strict'
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const path = require('node:path')
 // NODE_MODULES says where npm put the library; this file lies elsewhere.
 const mqtt = require(path.join(process.env.NODE_MODULES, 'mqtt'))
@@ -19,6 +21,12 @@ const PROTOCOL = {
   '5.0': { protocolId: 'MQTT', protocolVersion: 5 },
 }[version]
 const V5 = version === '5.0'
+const transport = process.env.TRANSPORT || 'tcp'
+const TRANSPORT = {
+  protocol: transport === 'tcp' ? 'mqtt' : transport === 'tls' ? 'mqtts' : transport,
+  path: transport.startsWith('ws') ? '/mqtt' : undefined,
+  ca: process.env.CA ? fs.readFileSync(process.env.CA) : undefined,
+}
 const peers = []
 
 function limited (promise, what) {
@@ -39,6 +47,7 @@ class Peer {
       host,
       port: Number(port),
       ...PROTOCOL,
+      ...TRANSPORT,
       clientId: prefix + name,
       clean,
       will,
@@ -212,7 +221,8 @@ const cases = {
     const publisher = await Peer.connect('p')
     for (const qos of [0, 1, 2]) {
       await publisher.publish(topic, payload, qos)
-      assert.ok((await subscriber.next()).payload.equals(payload), `the payload changed at QoS ${qos}`)
+      const same = Buffer.compare((await subscriber.next()).payload, payload) === 0
+      assert.ok(same, `the payload changed at QoS ${qos}`)
     }
   },
 

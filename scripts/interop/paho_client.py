@@ -1,7 +1,9 @@
 """paho-mqtt against a broker: one line `ok CASE` or `fail CASE reason` per case, exit code 0 always.
 
 Called as: paho_client.py HOST PORT VERSION PREFIX, VERSION being 3.1, 3.1.1 or 5.0. Every topic and client
-id begins with PREFIX, so that several runs can share a broker. No case waits longer than LIMIT seconds.
+id begins with PREFIX, so that several runs can share a broker. No case waits longer than LIMIT seconds. TRANSPORT in
+the environment is tcp, tls, ws or wss; for tls and wss, CA is the file of the authority that the broker's certificate is
+from.
 """
 
 import os
@@ -19,6 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 LIMIT = 20
 # Publications without their acknowledgement; no broker has to take more than its receive maximum.
 WINDOW = 20
+TRANSPORT = os.environ.get("TRANSPORT", "tcp")
 PROTOCOLS = {"3.1": MQTTv31, "3.1.1": MQTTv311, "5.0": MQTTv5}
 
 
@@ -35,12 +38,17 @@ class Peer:
             client_id=f"{run.prefix}{name}",
             protocol=run.protocol,
             reconnect_on_failure=False,
+            transport="websockets" if TRANSPORT.startswith("ws") else "tcp",
             **({} if self.v5 else {"clean_session": clean}),
         )
         self.client.max_inflight_messages_set(WINDOW)
         self.client.on_connect = lambda _c, _u, flags, reason, _p: self.connacks.put((flags, reason))
         self.client.on_subscribe = lambda _c, _u, mid, reasons, _p: self.subacks.put((mid, reasons))
         self.client.on_message = lambda _c, _u, message: self.messages.put(message)
+        if TRANSPORT.startswith("ws"):
+            self.client.ws_set_options(path="/mqtt")
+        if TRANSPORT in ("tls", "wss"):
+            self.client.tls_set(os.environ["CA"])
         if will:
             self.client.will_set(*will)
         extra = {}
@@ -90,7 +98,9 @@ class Peer:
 
     def crash(self):
         """Closes the socket without a DISCONNECT."""
-        self.client.socket().shutdown(socket.SHUT_RDWR)
+        # A WebSocket has no shutdown of its own, but the socket beneath it has.
+        with socket.socket(fileno=os.dup(self.client.socket().fileno())) as beneath:
+            beneath.shutdown(socket.SHUT_RDWR)
         self.client.loop_stop()
 
 
