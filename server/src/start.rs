@@ -122,13 +122,14 @@ fn announce(plane: &DataPlane, control: Option<&Control>) {
     let shards = plane.metrics().shard_count();
     let mut lines = format!("ringmq {VERSION}, {shards} shard{}\n", if shards == 1 { "" } else { "s" });
     for listener in plane.addresses() {
-        lines.push_str(&format!("listening on {} {}\n", listener.id, listener.address));
+        lines.push_str(&format!("listening on {} {}\n", listener.id, listener.bind));
     }
     if let Some(control) = control {
         lines.push_str(&format!("http on {}\n", control.address()));
     }
-    if let Some(listener) = plane.addresses().first() {
-        let (host, port) = reachable(listener.address);
+    let plain = plane.addresses().iter().find(|listener| listener.id.starts_with("tcp:"));
+    if let Some(address) = plain.and_then(|listener| listener.bind.address()) {
+        let (host, port) = reachable(address);
         lines.push_str(&format!("next: mosquitto_sub -h {host} -p {port} -t '#' -v\n"));
     }
     // One write, so that whoever reads the first line can read all; nobody listening is no reason to stop.

@@ -18,10 +18,11 @@ mod shard;
 #[cfg(test)]
 mod simulation;
 mod store;
-pub mod transport;
+mod transport;
 mod trim;
 
 pub use plane::{DataPlane, ListenerAddress, StartError, start};
 pub use probe::probe_io_uring;
 pub use store::StoreError;
+pub use transport::tls::TlsError;
 pub use trim::IdleTrim;

@@ -2,7 +2,9 @@
 
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
-use crate::config::{DataPlaneConfig, NetBackend};
+use crate::config::{
+    Bind, DataPlaneConfig, ListenerConfig, ListenerKind, ListenersConfig, NetBackend,
+};
 use crate::mesh::{Bell, Signal, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
@@ -10,10 +12,11 @@ use crate::quota::Quota;
 use crate::reactor::{
     BoundListener, Passage, PrivateTable, ShardSeed, ShardThread, bind, close_copies, probe_uring, spawn,
 };
-use crate::shard::{ConnectionLimits, Control, Shard, ShardParts, WallClock};
+use crate::shard::{ListenerTerms, Control, Shard, ShardParts, WallClock};
 use crate::store::{Kept, Logs, StoreError};
+use crate::transport::Layers;
+use crate::transport::tls::{TlsError, TlsSettings};
 use crossbeam_channel::{Sender, bounded};
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -24,18 +27,19 @@ const CONTROL_REQUESTS_MAX: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address cannot be bound.
-    #[error(
-        "listeners.tcp.{name}.bind = \"{address}\": {source}; choose another address or stop the program that uses it"
-    )]
+    #[error("{key} = \"{bind}\": {source}; choose another address or stop the program that uses it")]
     Bind {
-        /// The listener.
-        name: String,
+        /// The key.
+        key: String,
         /// The address.
-        address: SocketAddr,
+        bind: Bind,
         /// What the kernel said.
         #[source]
         source: std::io::Error,
     },
+    /// A listener cannot speak TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// io_uring cannot be used.
     #[error(
         "io_uring is not available: {source}; RingMQ needs Linux 5.8 or later, sysctl kernel.io_uring_disabled=0, and a \
@@ -107,7 +111,7 @@ pub struct ListenerAddress {
     /// Kind and name, for example `tcp:default`.
     pub id: String,
     /// The address it is bound to, with the port the kernel chose if the configured one was 0.
-    pub address: SocketAddr,
+    pub bind: Bind,
 }
 
 /// The running shards.
@@ -136,11 +140,12 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
     let cores = allowed_cores();
     let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
     let mut listeners = Vec::new();
-    for (name, listener) in config.listeners.tcp.iter().filter(|(_, listener)| listener.enable) {
-        listeners.push(bind(name, listener, shards)?);
+    let layers = layers_of(&config.listeners)?;
+    for (kind, name, listener) in config.listeners.enabled() {
+        listeners.push(bind(kind, name, listener, shards)?);
     }
     let addresses = listeners.iter().map(address_of).collect();
-    let limits = config.listeners.enabled().map(ConnectionLimits::new).collect();
+    let limits = config.listeners.enabled().map(ListenerTerms::new).collect();
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
     let mut plane = DataPlane {
         addresses,
@@ -153,7 +158,7 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
         .map_err(|source| StartError::Mesh { shards, source })?;
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
-    let (config, limits): (_, Arc<[ConnectionLimits]>) = (Arc::new(config), limits);
+    let (config, limits): (_, Arc<[ListenerTerms]>) = (Arc::new(config), limits);
     let retained_max = config.retainer.backend.max_retained_messages;
     let retained = Arc::new(Quota::new(if retained_max == 0 { usize::MAX } else { retained_max }));
     let mut tables = if config.node.private_fd_tables {
@@ -173,6 +178,7 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
             shards,
             cells: Arc::clone(&cells[index]),
             limits: Arc::clone(&limits),
+            layers: Arc::clone(&layers),
             retained: Arc::clone(&retained),
             control: requests,
             journal,
@@ -273,6 +279,13 @@ impl DataPlane {
     /// Stops accepting, sends DISCONNECT 0x8B to v5 clients, flushes outboxes for at most `node.shutdown_timeout`, and
     /// joins the shards.
     pub fn shutdown(self) {
+        // Before anything closes: the next broker may make its own socket there as soon as this one is refused.
+        for listener in &self.addresses {
+            if let Bind::Path(path) = &listener.bind {
+                // Somebody may have removed it before.
+                let _ = std::fs::remove_file(path);
+            }
+        }
         for shard in &self.shards {
             // A full channel holds the same request already.
             let _ = shard.control.try_send(Control::Shutdown);
@@ -285,8 +298,36 @@ impl DataPlane {
             logs.close();
         }
     }
+
+    /// Reads the certificates of all listeners again; new connections get them, those that are open stay.
+    ///
+    /// # Errors
+    /// [`TlsError`]; then everything stays as it is.
+    pub fn reload_certificates(&self, listeners: &ListenersConfig) -> Result<(), TlsError> {
+        let layers = layers_of(listeners)?;
+        for shard in &self.shards {
+            // A full channel is one that a shard has not come to for as many reloads.
+            let _ = shard.control.try_send(Control::Layers(Arc::clone(&layers)));
+            shard.bell.ring();
+        }
+        Ok(())
+    }
+}
+
+/// What the connections of each open listener begin with.
+fn layers_of(listeners: &ListenersConfig) -> Result<Arc<[Layers]>, TlsError> {
+    let layers = |(kind, name, listener): (ListenerKind, &str, &ListenerConfig)| {
+        let section = format!("listeners.{kind}.{name}.ssl_options");
+        let tls = match &listener.ssl_options {
+            Some(options) => Some(TlsSettings::load(&section, options, listener.websocket.is_some())?),
+            None => None,
+        };
+        let websocket = listener.websocket.clone().map(Arc::new);
+        Ok(Layers { proxy: listener.proxy_protocol, tls, websocket })
+    };
+    listeners.enabled().map(layers).collect()
 }
 
 fn address_of(listener: &BoundListener) -> ListenerAddress {
-    ListenerAddress { id: format!("tcp:{}", listener.name), address: listener.address }
+    ListenerAddress { id: listener.id.clone(), bind: listener.bind.clone() }
 }

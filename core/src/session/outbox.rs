@@ -103,6 +103,11 @@ impl Outbox {
         &self.bytes
     }
 
+    /// What was taken last is written in this many bytes, with what wraps it.
+    pub fn sends(&mut self, bytes: usize) {
+        self.sending_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
     /// Whether a write is under way.
     pub fn is_sending(&self) -> bool {
         self.sending_bytes > 0

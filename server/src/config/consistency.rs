@@ -35,12 +35,13 @@ pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), Confi
 
 /// The `bind` of every listener that is opened, MQTT first.
 pub fn enabled_addresses(config: &Config) -> Vec<(KeyPath, SocketAddr)> {
-    let tcp = config.listeners.tcp.iter().filter(|(_, listener)| listener.enable);
-    let tcp = tcp
-        .map(|(name, listener)| (KeyPath::dotted("listeners.tcp").child(name).child("bind"), listener.bind));
+    let mqtt = config.listeners.enabled().filter_map(|(kind, name, listener)| {
+        let section = KeyPath::dotted("listeners").child(kind.name()).child(name);
+        Some((section.child("bind"), listener.bind.address()?))
+    });
     let http = &config.dashboard.listeners.http;
     let http = http.enable.then(|| (KeyPath::dotted("dashboard.listeners.http.bind"), http.bind));
-    tcp.chain(http).collect()
+    mqtt.chain(http).collect()
 }
 
 fn overlap(left: SocketAddr, right: SocketAddr) -> bool {

@@ -5,6 +5,7 @@
 
 mod consistency;
 mod error;
+mod item;
 mod known;
 mod log;
 mod rule;
@@ -92,11 +93,13 @@ impl Config {
 
     fn from_settings(settings: Vec<Setting>) -> Result<Config, ConfigError> {
         let mut table = Config::default_table()?;
+        let defaults = table.clone();
         let known = KnownKeys::of(&table);
         let mut origins = Origins::default();
         for setting in settings {
             let value = accept(&known, &setting)?;
             if let Some(value) = value {
+                open_listener(&mut table, &defaults, &setting.path);
                 insert(&mut table, &setting.path, value);
             }
             origins.record(setting.path, setting.origin);
@@ -122,6 +125,23 @@ fn accept(known: &KnownKeys, setting: &Setting) -> Result<Option<Value>, ConfigE
             let value = rule.accept(setting).ok_or_else(|| ConfigError::value(setting, &rule))?;
             Ok(Some(value))
         }
+    }
+}
+
+/// A listener that is named for the first time has what the `default` of its kind has, and is enabled.
+fn open_listener(table: &mut Table, defaults: &Table, path: &KeyPath) {
+    let [section, kind, name, ..] = path.segments() else { return };
+    let listeners = |table: &Table| Some(table.get(section)?.get(kind)?.as_table()?.get("default")?.clone());
+    let Some(Value::Table(mut listener)) = (section == "listeners").then(|| listeners(defaults)).flatten()
+    else {
+        return;
+    };
+    let of_kind = table.get_mut(section).and_then(|listeners| listeners.get_mut(kind));
+    if let Some(of_kind) = of_kind.and_then(Value::as_table_mut)
+        && !of_kind.contains_key(name)
+    {
+        listener.insert("enable".to_owned(), Value::Boolean(true));
+        of_kind.insert(name.clone(), Value::Table(listener));
     }
 }
 

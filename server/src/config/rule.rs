@@ -4,6 +4,7 @@
 //! in one place. That each key has a rule, and each rule a key, is tested.
 
 use super::log::{FORMATTERS, LEVELS};
+use super::item::{Item, Word};
 use super::setting::{KeyPath, Setting};
 use ringmq_core::config::{ByteSize, Duration, Limit};
 use ringmq_core::limits::SHARDS_MAX;
@@ -41,6 +42,10 @@ pub enum Rule {
     Text,
     /// Levels of durability for topic filters.
     LevelRules,
+    /// A list of such items.
+    List(Item),
+    /// A text of this form.
+    Word(Word),
 }
 
 const KB: u64 = 1 << 10;
@@ -57,6 +62,9 @@ const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
 const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
 /// Rules of durability, each of which every publication above QoS 0 is compared with.
 const LEVEL_RULES_MAX: usize = 64;
+/// Items of a list that a connection may be compared with.
+const LIST_ITEMS_MAX: usize = 1000;
+const VERIFY: &[&str] = &["verify_none", "verify_peer"];
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;
 
@@ -82,15 +90,36 @@ pub const RULES: &[(&str, Rule)] = &[
     ("node.shutdown_timeout", time(0, 60)),
     ("mesh.lane_capacity", Rule::PowerOfTwo(64, 65_536)),
     ("mesh.lane_backlog_max", Rule::Count(64, 1_048_576)),
-    ("listeners.tcp.*.enable", Rule::Flag),
-    ("listeners.tcp.*.bind", Rule::Address),
-    ("listeners.tcp.*.max_connections", Rule::CountOrInfinity(1)),
-    ("listeners.tcp.*.tcp_options.backlog", Rule::Count(1, 65_535)),
-    ("listeners.tcp.*.tcp_options.recbuf", bytes(0, GB)),
-    ("listeners.tcp.*.tcp_options.sndbuf", bytes(0, GB)),
-    ("listeners.tcp.*.tcp_options.nodelay", Rule::Flag),
-    ("listeners.tcp.*.tcp_options.high_watermark", bytes(4 * KB, 256 * MB)),
-    ("listeners.tcp.*.tcp_options.send_timeout", time(1, 3600)),
+    ("listeners.unix.*.bind", Rule::Path),
+    ("listeners.*.*.enable", Rule::Flag),
+    ("listeners.*.*.bind", Rule::Address),
+    ("listeners.*.*.max_connections", Rule::CountOrInfinity(1)),
+    ("listeners.*.*.access_rules", Rule::List(Item::SourceRule)),
+    ("listeners.*.*.proxy_protocol", Rule::Flag),
+    ("listeners.*.*.proxy_protocol_timeout", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
+    ("listeners.*.*.tcp_options.backlog", Rule::Count(1, 65_535)),
+    ("listeners.*.*.tcp_options.recbuf", bytes(0, GB)),
+    ("listeners.*.*.tcp_options.sndbuf", bytes(0, GB)),
+    ("listeners.*.*.tcp_options.nodelay", Rule::Flag),
+    ("listeners.*.*.tcp_options.high_watermark", bytes(4 * KB, 256 * MB)),
+    ("listeners.*.*.tcp_options.send_timeout", time(1, 3600)),
+    ("listeners.*.*.ssl_options.certfile", Rule::Text),
+    ("listeners.*.*.ssl_options.keyfile", Rule::Text),
+    ("listeners.*.*.ssl_options.certificates", Rule::List(Item::CertificateFiles)),
+    ("listeners.*.*.ssl_options.cacertfile", Rule::Text),
+    ("listeners.*.*.ssl_options.crlfile", Rule::Text),
+    ("listeners.*.*.ssl_options.verify", Rule::Choice(VERIFY)),
+    ("listeners.*.*.ssl_options.fail_if_no_peer_cert", Rule::Flag),
+    ("listeners.*.*.ssl_options.versions", Rule::List(Item::TlsVersion)),
+    ("listeners.*.*.ssl_options.reuse_sessions", Rule::Flag),
+    ("listeners.*.*.ssl_options.handshake_timeout", time(1, 120)),
+    ("listeners.*.*.websocket.mqtt_path", Rule::Word(Word::RequestPath)),
+    ("listeners.*.*.websocket.max_frame_size", Rule::CountOrInfinity(125)),
+    ("listeners.*.*.websocket.fail_if_no_subprotocol", Rule::Flag),
+    ("listeners.*.*.websocket.supported_subprotocols", Rule::Word(Word::Subprotocols)),
+    ("listeners.*.*.websocket.check_origin_enable", Rule::Flag),
+    ("listeners.*.*.websocket.allow_origin_absence", Rule::Flag),
+    ("listeners.*.*.websocket.check_origins", Rule::Word(Word::Origins)),
     ("mqtt.idle_timeout", time(1, 3600)),
     ("mqtt.max_packet_size", bytes(KB, 256 * MB)),
     ("mqtt.max_clientid_len", Rule::Count(23, 65_535)),
@@ -191,6 +220,11 @@ impl Rule {
             Rule::Text => text(setting)
                 .filter(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
                 .map(Value::String),
+            Rule::Word(word) => text(setting).filter(|text| word.fits(text)).map(Value::String),
+            Rule::List(item) => value
+                .as_array()
+                .filter(|items| items.len() <= LIST_ITEMS_MAX && items.iter().all(|value| item.fits(value)))
+                .map(|items| Value::Array(items.clone())),
             Rule::LevelRules => value
                 .as_array()
                 .filter(|rules| rules.len() <= LEVEL_RULES_MAX && rules.iter().all(is_level_rule))
@@ -273,6 +307,8 @@ impl fmt::Display for Rule {
             }
             Rule::Path => f.write_str("a path of the file system"),
             Rule::Text => write!(f, "a text of at most {TEXT_BYTES_MAX} bytes"),
+            Rule::Word(word) => word.fmt(f),
+            Rule::List(item) => write!(f, "a list of at most {LIST_ITEMS_MAX} of {item}"),
             Rule::LevelRules => write!(
                 f,
                 "at most {LEVEL_RULES_MAX} of {{ filter = \"a topic filter, not shared\", level = \"memory, wal or fsync\" }}"

@@ -104,7 +104,12 @@ fn further_listener_stands_beside_the_default_one() {
     assert_eq!(config.listeners.tcp["lan"], Default::default());
     assert!(!config.listeners.tcp["default"].enable);
     let config = sources("[listeners.tcp.default]\n", &[], &["listeners.tcp.default.bind=2"]).unwrap();
-    assert_eq!(config.listeners.tcp["default"].bind.port(), 2);
+    assert_eq!(config.listeners.tcp["default"].bind.address().unwrap().port(), 2);
+    let config = sources("[listeners.wss.lan]\nmax_connections = 5\n", &[], &[]).unwrap();
+    let lan = &config.listeners.wss["lan"];
+    assert!(lan.enable && !config.listeners.wss["default"].enable);
+    assert_eq!((lan.bind.to_string().as_str(), lan.max_connections), ("127.0.0.1:8084", Limit(5)));
+    assert!(lan.ssl_options.is_some() && lan.websocket.is_some());
 }
 
 #[test]
@@ -280,10 +285,11 @@ fn shipped_file_equals_the_defaults() {
 fn every_key_has_a_rule_and_every_rule_a_key() {
     let known = KnownKeys::of(&Config::default_table().unwrap()).patterns();
     for pattern in &known {
-        assert_eq!(RULES.iter().filter(|(rule, _)| rule == pattern).count(), 1, "rules of {pattern}");
+        assert!(rule_of(&KeyPath::dotted(pattern)).is_some(), "rule of {pattern}");
     }
     for (rule, _) in RULES {
-        assert!(known.iter().any(|pattern| pattern == rule), "no key {rule}");
+        assert!(known.iter().any(|pattern| matches(rule, &KeyPath::dotted(pattern))), "no key {rule}");
+        assert_eq!(RULES.iter().filter(|(other, _)| other == rule).count(), 1, "rules of {rule}");
     }
 }
 

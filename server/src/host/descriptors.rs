@@ -37,7 +37,7 @@ fn limit() -> u64 {
 
 /// What is needed before the first client.
 pub fn reserved_descriptors(config: &Config, shards: usize) -> u64 {
-    let listeners = config.listeners.tcp.values().filter(|listener| listener.enable).count() as u64;
+    let listeners = config.listeners.enabled().count() as u64;
     PROCESS_DESCRIPTORS + shards as u64 * (SHARD_DESCRIPTORS + listeners)
 }
 
@@ -50,12 +50,13 @@ fn judge(config: &Config, shards: usize, limit: u64) -> Finding {
     // With private tables every shard has the limit for itself, less what all tables hold copies of.
     let tables = if config.node.private_fd_tables { shards as u64 } else { 1 };
     let room = (limit - needed).saturating_mul(tables);
-    let finite = config.listeners.tcp.iter().filter(|(_, listener)| listener.enable);
-    let finite = finite.filter(|(_, listener)| listener.max_connections != Limit::INFINITY);
+    let finite =
+        || config.listeners.enabled().filter(|(.., listener)| listener.max_connections != Limit::INFINITY);
     let promised =
-        finite.clone().map(|(_, listener)| listener.max_connections.0 as u64).fold(0, u64::saturating_add);
+        finite().map(|(.., listener)| listener.max_connections.0 as u64).fold(0, u64::saturating_add);
     if promised > room {
-        let keys: Vec<_> = finite.map(|(name, _)| format!("listeners.tcp.{name}.max_connections")).collect();
+        let keys: Vec<_> =
+            finite().map(|(kind, name, _)| format!("listeners.{kind}.{name}.max_connections")).collect();
         return Finding::warn(
             "descriptors",
             format!(

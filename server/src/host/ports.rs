@@ -28,10 +28,10 @@ pub fn listener_ports(config: &Config) -> Vec<Finding> {
 /// # Errors
 /// [`HostError::Port`].
 pub fn require_listener_ports(config: &Config) -> Result<(), HostError> {
-    for (name, listener) in config.listeners.tcp.iter().filter(|(_, listener)| listener.enable) {
-        let address = listener.bind;
+    for (kind, name, listener) in config.listeners.enabled() {
+        let Some(address) = listener.bind.address() else { continue };
         bind_when_free(address).map_err(|source| HostError::Port {
-            key: format!("listeners.tcp.{name}.bind"),
+            key: format!("listeners.{kind}.{name}.bind"),
             address,
             source,
         })?;

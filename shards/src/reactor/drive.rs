@@ -28,6 +28,7 @@ pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passag
 pub fn pass(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border, now: Timestamp) {
     shard.begin_pass(now);
     shard.handle_log();
+    shard.handle_handshakes();
     for _ in 0..EVENTS_PER_PASS {
         let Some(event) = net.poll_event() else { break };
         shard.handle_event(event);

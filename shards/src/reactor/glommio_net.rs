@@ -3,7 +3,7 @@
 use super::nap::Nap;
 use super::spare::Spare;
 use super::wake::{Ready, still_ready, take_ready};
-use super::{Event, Network, Reactor, SendOutcome, Token};
+use super::{Event, Network, Reactor, SendOutcome, Token, peer_of};
 use crate::clock::Clock;
 use crate::shard::Shard;
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -138,7 +138,7 @@ impl Watch {
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
         let (socket, peer) = socket2::SockRef::from(&socket).accept()?;
         socket.set_nonblocking(true)?;
-        let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let peer = peer_of(&peer).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok((socket.into(), peer))
     }
 }

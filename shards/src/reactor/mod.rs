@@ -19,7 +19,7 @@ mod wake;
 #[cfg(test)]
 pub use drive::{Border, pass};
 pub use executor::{PrivateTable, ShardSeed, ShardThread, spawn};
-pub use listen::{BoundListener, bind};
+pub use listen::{BoundListener, bind, peer_of};
 pub use log_thread::{LogThread, Way, spawn_log_thread};
 pub use passage::{Parcel, Passage};
 pub use tables::close_copies;

@@ -6,7 +6,9 @@ use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::timers::TimerKey;
 use super::{Ending, Shard, cx};
+use crate::config::SourceRule;
 use crate::reactor::{Parcel, Token};
+use crate::transport::{Phase, Pipeline};
 use ringmq_core::authentication::{AuthExchange, NoMethods};
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
 use ringmq_core::metrics::Metric;
@@ -22,21 +24,34 @@ impl Shard {
         if self.ending != Ending::Serving {
             return;
         }
-        if !self.limits[listener].open.try_enter() {
+        let terms = &self.limits[listener];
+        if !SourceRule::admit(&terms.access_rules, peer.ip()) || !terms.open.try_enter() {
             self.tally.bump(Metric::ConnectionsRefused);
             return;
         }
-        let token = self.open_connection(listener as u16, Parcel::Here(socket), peer);
-        let at = self.now.after_ms(self.config.mqtt.idle_timeout.as_ms());
-        let timer = self.wheel.schedule(at, TimerKey::Connection(token));
-        if let Some(connection) = self.connections.get_mut(token as usize) {
-            connection.timer = Some(timer);
-        }
+        let pipeline = match Pipeline::new(&self.layers[listener]) {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                tracing::warn!(listener = %terms.id, %error, "a connection cannot be served");
+                terms.open.leave(1);
+                return;
+            }
+        };
+        let phase = pipeline.as_ref().map_or(Phase::Open, |pipeline| pipeline.phase());
+        let token = self.open_connection(listener as u16, Parcel::Here(socket), peer, pipeline);
+        self.enter_phase(token, phase);
     }
 
-    fn open_connection(&mut self, listener: u16, socket: Parcel, peer: SocketAddr) -> Token {
+    fn open_connection(
+        &mut self,
+        listener: u16,
+        socket: Parcel,
+        peer: SocketAddr,
+        pipeline: Option<Box<Pipeline>>,
+    ) -> Token {
         let watermark = self.limits[usize::from(listener)].high_watermark;
-        let connection = Connection::new(peer.into(), listener, watermark, self.now);
+        let mut connection = Connection::new(peer.into(), listener, watermark, self.now);
+        connection.pipeline = pipeline;
         let token = self.connections.insert(connection) as Token;
         self.outlets.push(Command::Adopt(token, socket));
         token
@@ -72,6 +87,11 @@ impl Shard {
             self.attach(token, connect, assigned);
             return true;
         }
+        // What is still being written could not be taken along; nobody who waits for the handshake is there.
+        if self.connections.get(token as usize).is_some_and(|connection| connection.outbox.is_sending()) {
+            self.close_now(token, CloseCause::Lost);
+            return false;
+        }
         let Some(connection) = self.connections.try_remove(token as usize) else { return false };
         if let Some(timer) = connection.timer {
             self.wheel.cancel(timer);
@@ -82,6 +102,7 @@ impl Shard {
             rest: rest.to_vec(),
             peer: connection.peer.into(),
             listener: connection.listener,
+            pipeline: connection.pipeline,
             socket: None,
         };
         self.outlets.push(Command::HandOver(token, home, Box::new(handover)));
@@ -108,15 +129,19 @@ impl Shard {
 
     /// A connection comes from the shard that accepted it.
     pub(super) fn handle_handover(&mut self, handover: Handover) {
-        let Handover { connect, assigned, rest, peer, listener, socket } = handover;
+        let Handover { connect, assigned, rest, peer, listener, pipeline, socket } = handover;
         let Some(socket) = socket else { return };
         if self.ending != Ending::Serving {
             self.limits[usize::from(listener)].open.leave(1);
             return;
         }
-        let token = self.open_connection(listener, socket, peer);
+        let is_closed = pipeline.as_ref().is_some_and(|pipeline| pipeline.is_closed());
+        let token = self.open_connection(listener, socket, peer, pipeline);
         self.attach(token, connect, assigned);
         self.handle_bytes(token, &rest);
+        if is_closed {
+            self.end_below(token, CloseCause::Lost);
+        }
     }
 
     /// Answers a CONNECT that cannot be accepted, and closes. [MQTT-3.1.4-5]

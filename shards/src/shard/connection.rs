@@ -2,8 +2,9 @@
 
 use super::credit::Turn;
 use super::sessions::SessionKey;
-use crate::config::TcpListenerConfig;
+use crate::config::{ListenerConfig, ListenerKind, SourceRule};
 use crate::quota::Quota;
+use crate::transport::{Phase, Pipeline};
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::config::Duration;
 use ringmq_core::session::Outbox;
@@ -12,24 +13,46 @@ use ringmq_core::wheel::TimerId;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// What a listener grants its connections.
+/// On what terms a listener serves.
 #[derive(Debug)]
-pub struct ConnectionLimits {
+pub struct ListenerTerms {
+    /// Kind and name, for example `tcp:default`.
+    pub id: Box<str>,
+    /// Which addresses it serves.
+    pub access_rules: Vec<SourceRule>,
     /// Open connections, over all shards.
     pub open: Quota,
     /// Bytes in an outbox above which messages are queued instead.
     pub high_watermark: usize,
     /// How long a pending send may stand still.
     pub send_timeout: Duration,
+    /// How long the header of the PROXY protocol may take.
+    proxy_timeout: Duration,
+    /// How long a TLS handshake may take.
+    handshake_timeout: Duration,
 }
 
-impl ConnectionLimits {
-    /// The limits of a listener; no connection open.
-    pub fn new(config: &TcpListenerConfig) -> ConnectionLimits {
-        ConnectionLimits {
+impl ListenerTerms {
+    /// The terms of a listener; no connection open.
+    pub fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig)) -> ListenerTerms {
+        let handshake_timeout = config.ssl_options.as_ref().map(|options| options.handshake_timeout);
+        ListenerTerms {
+            id: format!("{kind}:{name}").into(),
+            access_rules: config.access_rules.clone(),
             open: Quota::new(config.max_connections.0),
             high_watermark: usize::try_from(config.tcp_options.high_watermark.0).unwrap_or(usize::MAX),
             send_timeout: config.tcp_options.send_timeout,
+            proxy_timeout: config.proxy_protocol_timeout,
+            handshake_timeout: handshake_timeout.unwrap_or(Duration::INFINITY),
+        }
+    }
+
+    /// How long a connection may stay in a phase before MQTT; `idle_timeout` is for all that is not TLS.
+    pub fn patience(&self, phase: Phase, idle_timeout: Duration) -> Duration {
+        match phase {
+            Phase::Proxy => self.proxy_timeout,
+            Phase::Tls => self.handshake_timeout,
+            Phase::Upgrade | Phase::Open => idle_timeout,
         }
     }
 }
@@ -120,6 +143,8 @@ pub struct Connection {
     /// Whether its packets wait for room in a queue or a store.
     pub turn: Turn,
     pub listener: u16,
+    /// What lies below MQTT; nothing for plain TCP.
+    pub pipeline: Option<Box<Pipeline>>,
     pub outbox: Outbox,
     /// Bytes received and not yet handled: an incomplete packet, or packets of a paused publisher.
     pub inbox: Inbox,
@@ -141,6 +166,7 @@ impl Connection {
             paused: false,
             turn: Turn::Free,
             listener,
+            pipeline: None,
             outbox: Outbox::new(high_watermark),
             inbox: Inbox::default(),
             peer,
@@ -186,6 +212,6 @@ mod tests {
     /// An idle connection costs this in every shard; `docs/performance.md` adds it up.
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Connection>() <= 112, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 120, "{}", size_of::<Connection>());
     }
 }

@@ -6,6 +6,7 @@ use super::journal::{Outcome, Receipt};
 use super::publish::Errand;
 use super::retained::{RetainedPage, RetainedQuery};
 use crate::reactor::Parcel;
+use crate::transport::Pipeline;
 use ringmq_core::codec::Connect;
 use ringmq_core::publication::Publication;
 use ringmq_core::routing::{InterestKey, ShardId};
@@ -137,6 +138,8 @@ pub struct Handover {
     pub peer: SocketAddr,
     /// Index of the listener that accepted it.
     pub listener: u16,
+    /// What lies below MQTT.
+    pub pipeline: Option<Box<Pipeline>>,
     /// The socket; put in when the reactor let go of it.
     pub socket: Option<Parcel>,
 }

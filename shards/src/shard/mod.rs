@@ -17,8 +17,9 @@ mod sessions;
 mod shared;
 mod subscribe;
 mod timers;
+mod wrapped;
 
-pub use connection::ConnectionLimits;
+pub use connection::ListenerTerms;
 pub use journal::{Journal, Remembered, WallClock};
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
@@ -30,6 +31,7 @@ use crate::mesh::{Bell, Mesh};
 use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
+use crate::transport::Layers;
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
@@ -52,12 +54,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use subscribe::{InterestLedger, Subscribers};
 use timers::TimerKey;
+use wrapped::Handshakes;
 
 /// What the control plane asks of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Control {
     /// Stop accepting, say goodbye, flush, end.
     Shutdown,
+    /// New connections of each listener begin with this.
+    Layers(Arc<[Layers]>),
 }
 
 /// What a shard is made of.
@@ -70,8 +75,10 @@ pub struct ShardParts {
     pub shards: usize,
     /// Where this shard publishes its metrics.
     pub cells: Arc<ShardCells>,
-    /// Open connections of each listener, over all shards.
-    pub limits: Arc<[ConnectionLimits]>,
+    /// The terms of each listener, for all shards.
+    pub limits: Arc<[ListenerTerms]>,
+    /// What the connections of each listener begin with.
+    pub layers: Arc<[Layers]>,
     /// Retained messages, over all shards.
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
@@ -93,7 +100,9 @@ pub struct Shard {
     mesh: Mesh<LaneMessage>,
     control: Receiver<Control>,
     connections: Shelf<Connection>,
-    limits: Arc<[ConnectionLimits]>,
+    limits: Arc<[ListenerTerms]>,
+    layers: Arc<[Layers]>,
+    handshakes: Handshakes,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
     interest: Interest,
@@ -161,7 +170,8 @@ const LANE_MESSAGES_PER_PASS: usize = 1024;
 impl Shard {
     /// A shard with nothing in it.
     pub fn new(parts: ShardParts) -> Shard {
-        let ShardParts { config, mesh, shards, cells, limits, retained, control, journal, seed, now } = parts;
+        let ShardParts { config, mesh, shards, cells, limits, layers, retained, control, journal, seed, now } =
+            parts;
         let id = mesh.shard();
         Shard {
             id,
@@ -171,6 +181,8 @@ impl Shard {
             control,
             connections: Shelf::default(),
             limits,
+            layers,
+            handshakes: Handshakes::default(),
             sessions: Sessions::default(),
             index: FilterIndex::new(),
             interest: Interest::new(),
@@ -233,6 +245,7 @@ impl Shard {
     pub fn begin_pass(&mut self, now: Timestamp) {
         self.now = now;
         self.journal.begin_pass(now);
+        self.handshakes.begin_pass();
     }
 
     /// Handles what the network did.
@@ -275,6 +288,7 @@ impl Shard {
         while let Ok(control) = self.control.try_recv() {
             match control {
                 Control::Shutdown => self.begin_shutdown(),
+                Control::Layers(layers) => self.layers = layers,
             }
         }
         if let Ending::Draining(until) = self.ending
@@ -318,7 +332,12 @@ impl Shard {
 
     /// Whether the next pass has work without any event.
     pub fn is_busy(&self) -> bool {
-        self.has_streams() || self.has_queries() || self.outlets.has_work() || self.credit.is_busy() || self.ending == Ending::Finished
+        self.has_streams()
+            || self.has_queries()
+            || self.outlets.has_work()
+            || self.credit.is_busy()
+            || self.handshakes.are_waiting()
+            || self.ending == Ending::Finished
     }
 
     /// Announces that the shard goes to sleep; false if it must not.

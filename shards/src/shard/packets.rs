@@ -29,6 +29,9 @@ impl Shard {
     pub(super) fn handle_received(&mut self, token: Token, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.last_received_at = self.now;
+        if connection.pipeline.is_some() {
+            return self.handle_wrapped(token, bytes);
+        }
         self.tally.add(Metric::BytesReceived, bytes.len() as u64);
         self.handle_bytes(token, bytes);
     }
@@ -232,7 +235,11 @@ impl Shard {
         self.tally.bump(Metric::PacketsDisconnectReceived);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(Flow::Stop) };
         let cause = slot.session.handle_disconnect(disconnect, &cx!(self))?;
-        self.close_now(token, cause);
+        if self.connections.get(token as usize).is_some_and(|connection| connection.pipeline.is_some()) {
+            self.end_below(token, cause);
+        } else {
+            self.close_now(token, cause);
+        }
         Ok(Flow::Stop)
     }
 

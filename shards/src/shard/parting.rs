@@ -45,6 +45,17 @@ impl Shard {
         self.close_after_flush(token);
     }
 
+    /// Detaches the session and ends the layers below MQTT in order, without a packet.
+    pub(super) fn end_below(&mut self, token: Token, cause: CloseCause) {
+        let Some(connection) = self.connections.get(token as usize) else { return };
+        match connection.stage {
+            Stage::Closing | Stage::Lingering => return,
+            Stage::AwaitConnect => {}
+            Stage::Attached(key) => self.detach(token, key, cause),
+        }
+        self.close_after_flush(token);
+    }
+
     /// Writes what is in the outbox, then closes the sending direction, then waits for the peer to close.
     pub(super) fn close_after_flush(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };

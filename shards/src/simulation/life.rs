@@ -8,7 +8,8 @@ use crate::log_port::{self, Connection, LogCloser, LogDesk};
 use crate::mesh::{Signal, build_mesh};
 use crate::quota::Quota;
 use crate::reactor::{Border, pass};
-use crate::shard::{ConnectionLimits, Control, Remembered, Shard, ShardParts, WallClock};
+use crate::transport::Layers;
+use crate::shard::{ListenerTerms, Control, Remembered, Shard, ShardParts, WallClock};
 use crate::store::Kept;
 use crossbeam_channel::{Sender, bounded};
 use fastrand::Rng;
@@ -60,7 +61,7 @@ impl Life {
         }
         let (journals, mut rest) = Kept::over(logs, plan.level, clock).split();
         let meshes = build_mesh(plan.shards, config.mesh.lane_capacity, Signal::Socket).expect("descriptors");
-        let limits: Arc<[ConnectionLimits]> = config.listeners.enabled().map(ConnectionLimits::new).collect();
+        let limits: Arc<[ListenerTerms]> = config.listeners.enabled().map(ListenerTerms::new).collect();
         let retained = Arc::new(Quota::new(usize::MAX));
         let mut controls = Vec::new();
         let parts = meshes.into_iter().zip(journals).enumerate().map(|(index, (mesh, journal))| {
@@ -72,6 +73,7 @@ impl Life {
                 shards: plan.shards,
                 cells: Arc::default(),
                 limits: Arc::clone(&limits),
+                layers: Arc::from(vec![Layers::default()]),
                 retained: Arc::clone(&retained),
                 control: requests,
                 journal,

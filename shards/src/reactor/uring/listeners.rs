@@ -2,7 +2,7 @@
 
 use super::operation::Operation;
 use super::ring::{Completion, Ring};
-use crate::reactor::Event;
+use crate::reactor::{Event, peer_of};
 use ringmq_core::time::Timestamp;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -69,7 +69,7 @@ impl Listeners {
         let socket = accepted.ok()?;
         self.list[index].as_ref()?;
         // A multishot accept does not tell the address; a peer that is gone already has none.
-        let peer = socket2::SockRef::from(&socket).peer_addr().ok()?.as_socket()?;
+        let peer = peer_of(&socket2::SockRef::from(&socket).peer_addr().ok()?)?;
         Some(Event::Accepted { listener: index, socket, peer })
     }
 

@@ -6,6 +6,7 @@ use super::connection::Stage;
 use super::lanes::{Handover, LaneMessage};
 use super::{Shard, cx};
 use crate::reactor::{Parcel, Token};
+use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
 use ringmq_core::session::CloseCause;
@@ -121,16 +122,25 @@ impl Shard {
         if connection.outbox.is_sending() {
             return None;
         }
+        if connection.pipeline.is_some() && self.has_layers_to_write(token) {
+            return self.take_wrapped(token, stored);
+        }
+        let Some(connection) = self.connections.get_mut(token as usize) else { return None };
         if connection.outbox.is_empty() {
             self.handle_drained(token);
             return None;
         }
+        self.take_wrapped(token, stored)
+    }
+
+    /// What may leave, wrapped in the layers below MQTT.
+    fn take_wrapped(&mut self, token: Token, stored: u64) -> Option<Vec<u8>> {
+        let connection = self.connections.get_mut(token as usize)?;
         let bytes = connection.outbox.take(stored);
-        if bytes.is_empty() {
-            return None;
-        }
-        self.tally.add(ringmq_core::metrics::Metric::BytesSent, bytes.len() as u64);
-        Some(bytes)
+        self.tally.add(Metric::BytesSent, bytes.len() as u64);
+        let has_layers = connection.pipeline.is_some();
+        let bytes = if has_layers { self.wrap(token, bytes) } else { bytes };
+        (!bytes.is_empty()).then_some(bytes)
     }
 
     /// A buffer whose bytes were written, or need not be written any more.
@@ -176,6 +186,9 @@ impl Shard {
 
     /// Everything was written: a closing connection closes its sending direction.
     fn handle_drained(&mut self, token: Token) {
+        if self.has_layers_to_write(token) {
+            return self.mark_dirty(token);
+        }
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         if connection.stage == Stage::Closing {
             self.linger(token);

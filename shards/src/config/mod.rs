@@ -1,10 +1,19 @@
-//! The configuration of the data plane: `[node]`, `[mesh]` and `[listeners.tcp.<name>]`.
+//! The configuration of the data plane: `[node]`, `[mesh]` and `[listeners.<kind>.<name>]`.
+
+mod bind;
+mod listeners;
+mod source_rules;
+mod tls;
+
+pub use bind::Bind;
+pub use listeners::{ListenerConfig, ListenerKind, ListenersConfig, TcpOptions};
+pub use source_rules::SourceRule;
+pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
+pub use tls::{CertificateFiles, TlsOptions, TlsVersion, Verify};
 
 use crate::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
-use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, RetainerConfig};
+use ringmq_core::config::{Duration, MqttConfig, RetainerConfig};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The process. Every key needs a restart.
@@ -64,83 +73,6 @@ pub struct MeshConfig {
 impl Default for MeshConfig {
     fn default() -> MeshConfig {
         MeshConfig { lane_capacity: 1024, lane_backlog_max: 4096 }
-    }
-}
-
-/// All listeners, by kind and name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ListenersConfig {
-    /// MQTT over TCP.
-    pub tcp: BTreeMap<String, TcpListenerConfig>,
-}
-
-impl Default for ListenersConfig {
-    fn default() -> ListenersConfig {
-        ListenersConfig { tcp: BTreeMap::from([("default".to_owned(), TcpListenerConfig::default())]) }
-    }
-}
-
-impl ListenersConfig {
-    /// The listeners that are opened, in the order of their names.
-    pub fn enabled(&self) -> impl Iterator<Item = &TcpListenerConfig> {
-        self.tcp.values().filter(|listener| listener.enable)
-    }
-}
-
-/// A TCP listener. Every key needs a restart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TcpListenerConfig {
-    /// Whether it is opened.
-    pub enable: bool,
-    /// Address and port; port 0 picks a free one.
-    pub bind: SocketAddr,
-    /// Connections at once, over all shards; more are closed as soon as they are accepted.
-    pub max_connections: Limit,
-    /// Socket options.
-    pub tcp_options: TcpOptions,
-}
-
-impl Default for TcpListenerConfig {
-    fn default() -> TcpListenerConfig {
-        TcpListenerConfig {
-            enable: true,
-            bind: SocketAddr::from(([127, 0, 0, 1], 1883)),
-            max_connections: Limit::INFINITY,
-            tcp_options: TcpOptions::default(),
-        }
-    }
-}
-
-/// Socket options of a listener and its connections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TcpOptions {
-    /// Connections the kernel holds until they are accepted. 1 to 65535, capped by net.core.somaxconn.
-    pub backlog: u16,
-    /// SO_RCVBUF; 0 leaves it to the kernel.
-    pub recbuf: ByteSize,
-    /// SO_SNDBUF; 0 leaves it to the kernel.
-    pub sndbuf: ByteSize,
-    /// TCP_NODELAY.
-    pub nodelay: bool,
-    /// Bytes waiting to be sent to one client above which messages go to its session queue instead. 4KB to 256MB.
-    pub high_watermark: ByteSize,
-    /// A client that takes none of the waiting bytes for this long is disconnected.
-    pub send_timeout: Duration,
-}
-
-impl Default for TcpOptions {
-    fn default() -> TcpOptions {
-        TcpOptions {
-            backlog: 1024,
-            recbuf: ByteSize(0),
-            sndbuf: ByteSize(0),
-            nodelay: true,
-            high_watermark: ByteSize(1 << 20),
-            send_timeout: Duration::from_s(15),
-        }
     }
 }
 

@@ -1,0 +1,76 @@
+//! What the items of a list, and texts of a certain form, must be.
+
+use ringmq_shards::config::{Origins, RequestPath, SourceRule, Subprotocols};
+use std::fmt;
+use toml::Value;
+
+const TLS_VERSIONS: [&str; 2] = ["tlsv1.2", "tlsv1.3"];
+
+/// One item of a list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Item {
+    /// Which addresses a listener serves.
+    SourceRule,
+    /// A certificate and its key.
+    CertificateFiles,
+    /// A version of TLS.
+    TlsVersion,
+}
+
+impl Item {
+    /// Whether a value is one.
+    pub fn fits(self, value: &Value) -> bool {
+        let is_text = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        match self {
+            Item::SourceRule => value.as_str().is_some_and(|text| text.parse::<SourceRule>().is_ok()),
+            Item::CertificateFiles => value.as_table().is_some_and(|table| {
+                table.len() == 2 && is_text(table.get("certfile")) && is_text(table.get("keyfile"))
+            }),
+            Item::TlsVersion => value.as_str().is_some_and(|text| TLS_VERSIONS.contains(&text)),
+        }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Item::SourceRule => f.write_str(
+                "\"allow\" or \"deny\", a space, and \"all\", an address or a network such as \"deny 10.0.0.0/8\"",
+            ),
+            Item::CertificateFiles => f.write_str("{ certfile = \"a PEM file\", keyfile = \"a PEM file\" }"),
+            Item::TlsVersion => f.write_str("\"tlsv1.3\" or \"tlsv1.2\""),
+        }
+    }
+}
+
+/// A text of a certain form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Word {
+    /// The path of an HTTP request.
+    RequestPath,
+    /// Subprotocols of WebSocket.
+    Subprotocols,
+    /// Origins of web pages.
+    Origins,
+}
+
+impl Word {
+    /// Whether a text is one.
+    pub fn fits(self, text: &str) -> bool {
+        match self {
+            Word::RequestPath => text.parse::<RequestPath>().is_ok(),
+            Word::Subprotocols => text.parse::<Subprotocols>().is_ok(),
+            Word::Origins => text.parse::<Origins>().is_ok(),
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Word::RequestPath => "a path such as /mqtt, without spaces, ? and #",
+            Word::Subprotocols => "subprotocols, separated by commas, such as mqtt, mqttv3.1",
+            Word::Origins => "origins, separated by commas, such as https://example.com, http://localhost:8080",
+        })
+    }
+}
