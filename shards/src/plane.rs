@@ -2,9 +2,7 @@
 
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
-use crate::config::{
-    Bind, DataPlaneConfig, ListenerConfig, ListenerKind, ListenersConfig, NetBackend,
-};
+use crate::config::{Bind, DataPlaneConfig, ListenerConfig, ListenerKind, ListenersConfig, NetBackend};
 use crate::mesh::{Bell, Signal, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
@@ -12,7 +10,7 @@ use crate::quota::Quota;
 use crate::reactor::{
     BoundListener, Passage, PrivateTable, ShardSeed, ShardThread, bind, close_copies, probe_uring, spawn,
 };
-use crate::shard::{ListenerTerms, Control, Shard, ShardParts, WallClock};
+use crate::shard::{Control, ListenerTerms, Shard, ShardParts, WallClock};
 use crate::store::{Kept, Logs, StoreError};
 use crate::transport::Layers;
 use crate::transport::tls::{TlsError, TlsSettings};

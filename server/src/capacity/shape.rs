@@ -31,7 +31,8 @@ impl Shape {
     pub fn of(config: &Config) -> Shape {
         let queue_max = config.mqtt.max_mqueue_len;
         let shards = host::shard_count(config.node.shards);
-        let backlogs = config.listeners.enabled().map(|(_, _, listener)| u64::from(listener.tcp_options.backlog));
+        let backlogs =
+            config.listeners.enabled().map(|(_, _, listener)| u64::from(listener.tcp_options.backlog));
         Shape {
             shards: shards as u64,
             private_fd_tables: config.node.private_fd_tables,

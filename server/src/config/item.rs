@@ -20,7 +20,8 @@ pub enum Item {
 impl Item {
     /// Whether a value is one.
     pub fn fits(self, value: &Value) -> bool {
-        let is_text = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let is_text =
+            |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
         match self {
             Item::SourceRule => value.as_str().is_some_and(|text| text.parse::<SourceRule>().is_ok()),
             Item::CertificateFiles => value.as_table().is_some_and(|table| {
@@ -70,7 +71,9 @@ impl fmt::Display for Word {
         f.write_str(match self {
             Word::RequestPath => "a path such as /mqtt, without spaces, ? and #",
             Word::Subprotocols => "subprotocols, separated by commas, such as mqtt, mqttv3.1",
-            Word::Origins => "origins, separated by commas, such as https://example.com, http://localhost:8080",
+            Word::Origins => {
+                "origins, separated by commas, such as https://example.com, http://localhost:8080"
+            }
         })
     }
 }

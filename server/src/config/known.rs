@@ -6,16 +6,15 @@ use ringmq_core::topic::TopicFilter;
 use toml::{Table, Value};
 
 /// Sections whose entries are named by the operator, with a name to show as an example.
-const FREE_SECTIONS: &[(&str, &str)] =
-    &[
-        ("listeners.tcp", "default"),
-        ("listeners.ssl", "default"),
-        ("listeners.ws", "default"),
-        ("listeners.wss", "default"),
-        ("listeners.unix", "default"),
-        ("log.targets", "ringmq_shards"),
-        (PRIORITIES, "topic"),
-    ];
+const FREE_SECTIONS: &[(&str, &str)] = &[
+    ("listeners.tcp", "default"),
+    ("listeners.ssl", "default"),
+    ("listeners.ws", "default"),
+    ("listeners.wss", "default"),
+    ("listeners.unix", "default"),
+    ("log.targets", "ringmq_shards"),
+    (PRIORITIES, "topic"),
+];
 /// The section whose entries are topics and topic filters.
 pub const PRIORITIES: &str = "mqtt.mqueue_priorities";
 const LISTENER_NAME_BYTES_MAX: usize = 64;

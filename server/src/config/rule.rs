@@ -3,8 +3,8 @@
 //! One table for all sections, so that every message about a wrong value has the same shape and every bound stands
 //! in one place. That each key has a rule, and each rule a key, is tested.
 
-use super::log::{FORMATTERS, LEVELS};
 use super::item::{Item, Word};
+use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
 use ringmq_core::config::{ByteSize, Duration, Limit};
 use ringmq_core::limits::SHARDS_MAX;

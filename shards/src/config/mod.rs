@@ -5,10 +5,10 @@ mod listeners;
 mod source_rules;
 mod tls;
 
+pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
 pub use bind::Bind;
 pub use listeners::{ListenerConfig, ListenerKind, ListenersConfig, TcpOptions};
 pub use source_rules::SourceRule;
-pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
 pub use tls::{CertificateFiles, TlsOptions, TlsVersion, Verify};
 
 use crate::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};

@@ -23,7 +23,7 @@ pub struct TlsOptions {
     pub fail_if_no_peer_cert: bool,
     /// Versions that are spoken.
     pub versions: Vec<TlsVersion>,
-    /// Whether clients may resume a session by a ticket. 
+    /// Whether clients may resume a session by a ticket.
     pub reuse_sessions: bool,
     /// How long a handshake may take. 1s to 120s.
     pub handshake_timeout: Duration,

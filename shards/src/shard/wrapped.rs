@@ -75,8 +75,11 @@ impl Shard {
         let mut plain = std::mem::take(&mut self.handshakes.plain);
         let before = pipeline.phase();
         let result = pipeline.receive(bytes, &mut plain);
-        let (after, is_closed, has_outgoing) = (pipeline.phase(), pipeline.is_closed(), pipeline.has_outgoing());
-        if before == Phase::Proxy && let Some(source) = pipeline.told().and_then(|told| told.source) {
+        let (after, is_closed, has_outgoing) =
+            (pipeline.phase(), pipeline.is_closed(), pipeline.has_outgoing());
+        if before == Phase::Proxy
+            && let Some(source) = pipeline.told().and_then(|told| told.source)
+        {
             connection.peer = source.into();
         }
         if after != before && result.is_ok() {

@@ -153,7 +153,8 @@ impl Shard {
                 CreditChange::Store(true) => drop(self.credit.stores.insert(from)),
                 CreditChange::Store(false) => drop(self.credit.stores.remove(from)),
             }
-            self.credit.is_granted |= !matches!(change, CreditChange::Withhold(_) | CreditChange::Store(true));
+            self.credit.is_granted |=
+                !matches!(change, CreditChange::Withhold(_) | CreditChange::Store(true));
         }
     }
 }

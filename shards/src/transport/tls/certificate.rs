@@ -59,7 +59,9 @@ pub fn server_names(der: &CertificateDer<'_>) -> Vec<Box<str>> {
 /// Whether a name of a certificate, which may begin with a `*` for one label, is that of a server. (RFC 6125, section 6.4)
 pub fn names_server(name: &str, server: &str) -> bool {
     match name.strip_prefix("*.") {
-        Some(parent) => server.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
+        Some(parent) => {
+            server.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
+        }
         None => name == server,
     }
 }

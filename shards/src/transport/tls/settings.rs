@@ -79,7 +79,8 @@ impl TlsSettings {
         // Sessions are resumed by tickets alone, which the clients keep.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         if options.reuse_sessions {
-            server.ticketer = ring::Ticketer::new().map_err(|error| fail("reuse_sessions", error.to_string()))?;
+            server.ticketer =
+                ring::Ticketer::new().map_err(|error| fail("reuse_sessions", error.to_string()))?;
         } else {
             server.send_tls13_tickets = 0;
         }
@@ -195,10 +196,9 @@ fn client_verifier(
     if !options.fail_if_no_peer_cert {
         builder = builder.allow_unauthenticated();
     }
-    let built = builder.build().map_err(|error| TlsError::Contradiction {
-        key: key("verify"),
-        reason: error.to_string(),
-    })?;
+    let built = builder
+        .build()
+        .map_err(|error| TlsError::Contradiction { key: key("verify"), reason: error.to_string() })?;
     Ok(Some(built))
 }
 

@@ -8,7 +8,7 @@ mod upgrade;
 #[cfg(test)]
 mod tests;
 
-pub use frames::{FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, write_close, write_frame};
-pub use options::{OptionError, Origins, RequestPath, Subprotocols, WebSocketOptions};
+pub use frames::{FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, write_frame};
+pub use options::{Origins, RequestPath, Subprotocols, WebSocketOptions};
 pub use tungstenite::protocol::frame::coding::CloseCode;
-pub use upgrade::{HEADERS_MAX, REQUEST_BYTES_MAX, Upgrade, UpgradeError, Upgraded};
+pub use upgrade::{Upgrade, UpgradeError};

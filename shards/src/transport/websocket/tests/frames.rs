@@ -1,9 +1,8 @@
 //! Frames: the examples of RFC 6455, what may not be sent and what a client is told then, and that it does not matter
 //! how bytes are cut.
 
-use crate::transport::websocket::{
-    CloseCode, FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, write_close, write_frame,
-};
+use crate::transport::websocket::frames::write_close;
+use crate::transport::websocket::{CloseCode, FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, write_frame};
 use proptest::prelude::*;
 
 const CONTINUATION: u8 = 0x0;

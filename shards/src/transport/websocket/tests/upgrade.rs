@@ -1,8 +1,7 @@
 //! The opening handshake: what is let in, what is refused and how, and that it does not matter how bytes are cut.
 
-use crate::transport::websocket::{
-    HEADERS_MAX, REQUEST_BYTES_MAX, Upgrade, UpgradeError, Upgraded, WebSocketOptions,
-};
+use crate::transport::websocket::upgrade::{HEADERS_MAX, REQUEST_BYTES_MAX, Upgraded};
+use crate::transport::websocket::{Upgrade, UpgradeError, WebSocketOptions};
 use proptest::prelude::*;
 
 /// The example of RFC 6455, 1.2, with MQTT's path and subprotocols.
