@@ -1,0 +1,199 @@
+//! Topics of rules, with placeholders for what is known of a client only when it connects.
+//!
+//! What a client says of itself stands for itself: a value with `+` or `#` in it never becomes a wildcard. The topic then
+//! matches nothing, because no topic has such a level.
+
+use ringmq_core::authorization::{Subject, TopicMatch};
+use ringmq_core::limits::STRING_BYTES_MAX;
+use ringmq_core::topic::{TopicError, TopicFilter, has_wildcard};
+
+/// A topic of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicTemplate {
+    /// The same for every client.
+    Fixed(TopicMatch),
+    /// To be filled in.
+    Open {
+        /// Texts and what stands between them.
+        parts: Box<[Part]>,
+        /// Whether the result is compared as a text.
+        is_exact: bool,
+    },
+}
+
+/// A piece of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Text as it stands.
+    Text(Box<str>),
+    /// `${…}`
+    Placeholder(Placeholder),
+}
+
+/// Something known of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placeholder {
+    /// `${clientid}`
+    ClientId,
+    /// `${username}`
+    UserName,
+    /// `${peerhost}`
+    PeerHost,
+    /// `${cert_common_name}`
+    CommonName,
+    /// `${cert_subject}`
+    DistinguishedName,
+    /// `${listener}`
+    Listener,
+    /// `${client_attrs.NAME}`
+    Attribute(Box<str>),
+}
+
+/// Why a text is not the topic of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// No such placeholder.
+    #[error(
+        "no placeholder is called ${{{0}}}; there are ${{clientid}}, ${{username}}, ${{peerhost}}, ${{cert_common_name}}, ${{cert_subject}}, ${{listener}} and ${{client_attrs.NAME}}, and ${{$}} for a dollar sign"
+    )]
+    Placeholder(String),
+    /// `${` without `}`.
+    #[error("`${{` is not closed; write `}}` after the name, or ${{$}} for a dollar sign")]
+    Open,
+    /// The prefix of a shared subscription.
+    #[error("rules are compared with the filter behind `$share/GROUP/`; leave that out")]
+    Share,
+    /// Not a topic filter.
+    #[error("not a topic filter: {0}")]
+    Filter(#[from] TopicError),
+}
+
+impl TopicTemplate {
+    /// Reads a topic with `${…}` placeholders.
+    ///
+    /// # Errors
+    /// A placeholder that does not exist, or a topic that is no filter. What is compared as a text need not be a filter.
+    pub fn parse(text: &str, is_exact: bool) -> Result<TopicTemplate, TemplateError> {
+        TopicTemplate::from_parts(parts_of(text)?, is_exact)
+    }
+
+    /// A topic of these pieces.
+    ///
+    /// # Errors
+    /// The topic is not a filter.
+    pub fn from_parts(parts: Vec<Part>, is_exact: bool) -> Result<TopicTemplate, TemplateError> {
+        if !is_exact {
+            // Any value without wildcards leaves a filter that is valid with one valid with another.
+            let sample: String = parts.iter().map(|part| part.text().unwrap_or("x")).collect();
+            if TopicFilter::parse(&sample)?.share.is_some() {
+                return Err(TemplateError::Share);
+            }
+        }
+        if parts.iter().all(|part| part.text().is_some()) {
+            let text: String = parts.iter().filter_map(Part::text).collect();
+            return Ok(TopicTemplate::Fixed(topic_match(text.into(), is_exact)));
+        }
+        Ok(TopicTemplate::Open { parts: parts.into(), is_exact })
+    }
+
+    /// Whether it has placeholders.
+    pub fn is_open(&self) -> bool {
+        matches!(self, TopicTemplate::Open { .. })
+    }
+
+    /// Calls `found` with the text for this client, and whether it is compared as a text; or does not, where the client
+    /// lacks what a placeholder stands for or has something there that no topic can hold.
+    pub fn fill_in(&self, subject: &Subject, text: &mut String) -> Option<bool> {
+        let TopicTemplate::Open { parts, is_exact } = self else { return None };
+        text.clear();
+        for part in parts {
+            match part {
+                Part::Text(fixed) => text.push_str(fixed),
+                Part::Placeholder(placeholder) => placeholder.push_value(subject, text)?,
+            }
+            if text.len() > STRING_BYTES_MAX {
+                return None;
+            }
+        }
+        Some(*is_exact)
+    }
+}
+
+/// The comparison with a text that is the same for every client.
+pub fn topic_match(text: Box<str>, is_exact: bool) -> TopicMatch {
+    if is_exact { TopicMatch::Exact(text) } else { TopicMatch::Filter(text) }
+}
+
+impl Part {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Part::Text(text) => Some(text),
+            Part::Placeholder(_) => None,
+        }
+    }
+}
+
+impl Placeholder {
+    fn parse(name: &str) -> Option<Placeholder> {
+        Some(match name {
+            "clientid" => Placeholder::ClientId,
+            "username" => Placeholder::UserName,
+            "peerhost" => Placeholder::PeerHost,
+            "cert_common_name" => Placeholder::CommonName,
+            "cert_subject" => Placeholder::DistinguishedName,
+            "listener" => Placeholder::Listener,
+            _ => {
+                let attribute = name.strip_prefix("client_attrs.").filter(|name| !name.is_empty())?;
+                Placeholder::Attribute(attribute.into())
+            }
+        })
+    }
+
+    /// Appends the client's value, if it has one that may stand in a topic.
+    fn push_value(&self, subject: &Subject, text: &mut String) -> Option<()> {
+        let value = match self {
+            Placeholder::ClientId => Some(&*subject.client_id),
+            Placeholder::UserName => subject.user_name.as_deref(),
+            Placeholder::CommonName => subject.common_name.as_deref(),
+            Placeholder::DistinguishedName => subject.distinguished_name.as_deref(),
+            Placeholder::Listener => Some(&*subject.listener),
+            Placeholder::Attribute(name) => {
+                let attribute = subject.attributes.iter().find(|(key, _)| key == name);
+                attribute.map(|(_, value)| &**value)
+            }
+            Placeholder::PeerHost => {
+                text.push_str(&subject.peer.ip().to_canonical().to_string());
+                return Some(());
+            }
+        };
+        let value = value.filter(|value| !has_wildcard(value) && !value.contains('\0'))?;
+        text.push_str(value);
+        Some(())
+    }
+}
+
+fn parts_of(text: &str) -> Result<Vec<Part>, TemplateError> {
+    let mut parts = Vec::new();
+    let mut fixed = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let (name, behind) = behind.split_once('}').ok_or(TemplateError::Open)?;
+        fixed.push_str(before);
+        rest = behind;
+        if name == "$" {
+            fixed.push('$');
+            continue;
+        }
+        let placeholder =
+            Placeholder::parse(name).ok_or_else(|| TemplateError::Placeholder(name.to_owned()))?;
+        if !fixed.is_empty() {
+            parts.push(Part::Text(std::mem::take(&mut fixed).into()));
+        }
+        parts.push(Part::Placeholder(placeholder));
+    }
+    fixed.push_str(rest);
+    if !fixed.is_empty() || parts.is_empty() {
+        parts.push(Part::Text(fixed.into()));
+    }
+    Ok(parts)
+}
