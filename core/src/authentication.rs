@@ -25,6 +25,11 @@ pub enum Step {
 pub trait Method: Send {
     /// Handles the client's Authentication Data.
     fn handle_data(&mut self, data: Option<&[u8]>) -> Step;
+
+    /// Who the client proved to be, once it is accepted; none for a mechanism that knows no user names.
+    fn user_name(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// The mechanisms a broker offers.
@@ -54,6 +59,8 @@ pub enum Outcome {
         method: Box<str>,
         /// Data for the client.
         data: Option<Bytes>,
+        /// Who it proved to be; what counts for a client that gave no user name in CONNECT.
+        user_name: Option<Box<str>>,
     },
     /// Refuse: CONNACK with this reason while connecting [MQTT-4.12.0-4], DISCONNECT afterwards [MQTT-4.12.1-2].
     Refuse(ReasonCode),
@@ -137,7 +144,10 @@ impl AuthExchange {
             }
             Step::Reject(reason) => Outcome::Refuse(reason),
             Step::Accept(data) => match std::mem::replace(&mut self.state, State::Idle) {
-                State::Connecting(_) => Outcome::Connect { method: self.method.clone(), data },
+                State::Connecting(run) => {
+                    let user_name = run.user_name().map(Into::into);
+                    Outcome::Connect { method: self.method.clone(), data, user_name }
+                }
                 _ => Outcome::Send(self.packet(ReasonCode::Success, data)),
             },
         }
@@ -160,6 +170,10 @@ mod tests {
     }
 
     impl Method for Counting {
+        fn user_name(&self) -> Option<&str> {
+            (self.asked == 2).then_some("counter")
+        }
+
         fn handle_data(&mut self, data: Option<&[u8]>) -> Step {
             if self.asked > 0 && data != Some(&[self.asked + 1]) {
                 return Step::Reject(ReasonCode::NotAuthorized);
@@ -216,7 +230,8 @@ mod tests {
         assert!(asks(&first, 1) && exchange.is_connecting());
         assert!(asks(&answer(&mut exchange, 2), 2));
         let data = Some(Bytes::from_static(b"welcome"));
-        assert_eq!(answer(&mut exchange, 3), Outcome::Connect { method: "COUNT".into(), data });
+        let user_name = Some("counter".into());
+        assert_eq!(answer(&mut exchange, 3), Outcome::Connect { method: "COUNT".into(), data, user_name });
         assert!(!exchange.is_connecting());
         exchange
     }

@@ -5,6 +5,8 @@
 
 pub mod chain;
 pub mod password;
+pub mod scram;
+pub mod users;
 
 pub use chain::{
     Admission, Anonymous, Authenticator, Chain, Chains, Comparison, Counts, Decision, Element, Gate,

@@ -16,7 +16,7 @@ const NICENESS: i32 = 5;
 
 /// A pool of threads and the queue before it.
 pub struct HashingPool {
-    queue: Sender<Run>,
+    queue: Sender<Box<Run>>,
 }
 
 impl HashingPool {
@@ -26,7 +26,7 @@ impl HashingPool {
     /// The system has no thread to give.
     pub fn start() -> io::Result<HashingPool> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let (queue, work) = bounded::<Run>(HASH_QUEUE_MAX);
+        let (queue, work) = bounded::<Box<Run>>(HASH_QUEUE_MAX);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
             let work = work.clone();
             let serve = move || {
@@ -40,7 +40,7 @@ impl HashingPool {
     }
 
     /// Queues a run; gives it back where the queue is full.
-    pub(super) fn submit(&self, run: Run) -> Result<(), Run> {
+    pub(super) fn submit(&self, run: Box<Run>) -> Result<(), Box<Run>> {
         self.queue.try_send(run).map_err(|(TrySendError::Full(run) | TrySendError::Disconnected(run))| run)
     }
 }

@@ -15,7 +15,7 @@ pub const REMOTE_RUNS_MAX: usize = 4096;
 
 /// The thread, and how many runs it has.
 pub struct RemoteThread {
-    arrivals: UnboundedSender<Run>,
+    arrivals: UnboundedSender<Box<Run>>,
     runs: Arc<AtomicUsize>,
     runtime: Handle,
 }
@@ -44,7 +44,7 @@ impl RemoteThread {
     }
 
     /// Takes a run; gives it back where too many are under way.
-    pub(super) fn submit(&self, run: Run) -> Result<(), Run> {
+    pub(super) fn submit(&self, run: Box<Run>) -> Result<(), Box<Run>> {
         if self.runs.fetch_add(1, Ordering::Relaxed) >= REMOTE_RUNS_MAX {
             self.runs.fetch_sub(1, Ordering::Relaxed);
             return Err(run);
@@ -53,7 +53,7 @@ impl RemoteThread {
     }
 }
 
-async fn serve(mut arriving: UnboundedReceiver<Run>, runs: Arc<AtomicUsize>) {
+async fn serve(mut arriving: UnboundedReceiver<Box<Run>>, runs: Arc<AtomicUsize>) {
     while let Some(run) = arriving.recv().await {
         let runs = Arc::clone(&runs);
         tokio::task::spawn_local(async move {

@@ -56,8 +56,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(gate: Arc<GateCore>, chain: Arc<Chain>, entry: Entry, reply: Reply) -> Run {
-        Run {
+    pub(super) fn new(gate: Arc<GateCore>, chain: Arc<Chain>, entry: Entry, reply: Reply) -> Box<Run> {
+        Box::new(Run {
             gate,
             chain,
             place: 0,
@@ -66,11 +66,11 @@ impl Run {
             began: Instant::now(),
             entry,
             reply,
-        }
+        })
     }
 
     /// Goes to the thread that its next step needs, or ends.
-    pub(super) fn go_on(self) {
+    pub(super) fn go_on(self: Box<Self>) {
         if self.began.elapsed() > RUN_TIME_MAX {
             return self.turn_away();
         }
@@ -86,7 +86,7 @@ impl Run {
     }
 
     /// Works on the hashing pool as long as it can, then goes on.
-    pub(super) fn work(mut self) {
+    pub(super) fn work(mut self: Box<Self>) {
         if self.began.elapsed() > RUN_TIME_MAX {
             return self.turn_away();
         }
@@ -106,7 +106,7 @@ impl Run {
     }
 
     /// Asks the other host that is next, then goes on.
-    pub(super) async fn ask(self) {
+    pub(super) async fn ask(self: Box<Self>) {
         let decision = match self.chain.element(self.place) {
             Some(Element::Remote(element)) => {
                 let asked = tokio::time::timeout(REMOTE_TIMEOUT, element.decide(&self.entry)).await;
@@ -123,7 +123,7 @@ impl Run {
     }
 
     /// Keeps the client out because nothing here has time for it.
-    pub(super) fn turn_away(self) {
+    pub(super) fn turn_away(self: Box<Self>) {
         self.gate.counts().count_busy();
         self.reply.give(Verdict::Refuse(ReasonCode::ServerBusy));
     }
@@ -140,7 +140,7 @@ impl Run {
     }
 
     /// What is left to do after a decision; none if that was the last.
-    fn follow(mut self, decision: Decision) -> Option<Run> {
+    fn follow(mut self: Box<Self>, decision: Decision) -> Option<Box<Run>> {
         match decision {
             Decision::Allow(granted) => {
                 self.admit(granted);
@@ -160,19 +160,19 @@ impl Run {
         Some(self)
     }
 
-    fn admit(self, granted: Grant) {
+    fn admit(self: Box<Self>, granted: Grant) {
         let verdict = self.gate.admit(&self.entry.subject, granted);
         self.reply.give(verdict);
     }
 
-    fn refuse(self, reason: ReasonCode) {
+    fn refuse(self: Box<Self>, reason: ReasonCode) {
         self.gate.counts().count_failure();
         self.reply.give(Verdict::Refuse(reason));
     }
 
     /// Every element ignored the client. One whose user was looked up and not found learns no more than one with a wrong
     /// password.
-    fn refuse_unnamed(self) {
+    fn refuse_unnamed(self: Box<Self>) {
         let reason = match self.is_unknown {
             true => ReasonCode::BadUserNameOrPassword,
             false => ReasonCode::NotAuthorized,

@@ -74,7 +74,7 @@ fn padded(text: &str) -> Option<Box<[u8]>> {
 
 /// The bytes of hexadecimal digits of either case.
 fn hexadecimal(text: &str) -> Option<Box<[u8]>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let pairs = (0..text.len()).step_by(2);
