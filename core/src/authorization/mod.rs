@@ -4,6 +4,8 @@
 //! every PUBLISH and SUBSCRIBE.
 
 mod action;
+mod cache;
+mod index;
 mod pattern;
 mod policy;
 mod rule;
@@ -12,6 +14,7 @@ mod subject;
 mod tests;
 
 pub use action::{Action, Actions, Decision, DenyAction, Permission, QosSet, SourceIndex};
+pub use cache::{CACHED_TOPIC_BYTES_MAX, CacheTerms, DecisionCache};
 pub use pattern::{covers, intersects};
 pub use policy::{Policy, PolicyBuilder};
 pub use rule::{ClientRule, TopicMatch};

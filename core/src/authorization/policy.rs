@@ -4,16 +4,21 @@
 //! a client gets another one. Clients for whom the same rules are left share one.
 
 use super::action::{PUBLISH_BITS, RECEIVE_BIT, SUBSCRIBE_BITS};
+use super::index::Index;
 use super::{Action, Actions, Decision, DenyAction, Permission, SourceIndex, covers, intersects};
 use crate::topic::has_wildcard;
 use std::sync::Arc;
 
+/// Policies up to this many entries are searched one after another; larger ones have an index.
+const UNINDEXED_MAX: usize = 16;
+
 /// What one client may do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Policy {
     entries: Box<[Entry]>,
     /// The texts of all entries, one after another.
     texts: Box<str>,
+    index: Option<Box<Indexed>>,
     no_match: Permission,
     deny_action: DenyAction,
     publishes_freely: bool,
@@ -29,6 +34,14 @@ struct Entry {
     mask: u16,
     start: u32,
     len: u32,
+}
+
+/// What a large policy has besides its entries.
+#[derive(Debug)]
+struct Indexed {
+    index: Index,
+    /// Entries that match everything, in order.
+    any: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,14 +75,14 @@ impl Policy {
     /// Whether the client may do this. `topic` is the topic of a message, or the filter of a subscription without the
     /// prefix of its share group.
     pub fn verdict(&self, action: Action, topic: &str) -> Decision {
-        self.verdict_of(&self.entries, action, topic)
+        self.verdict_from(0, action, topic)
     }
 
     /// The same by the rules behind an external source, once that source has said that it does not know.
     pub fn verdict_after(&self, source: SourceIndex, action: Action, topic: &str) -> Decision {
         let at = self.entries.iter().position(|entry| entry.effect == Effect::Ask(source));
         let behind = at.map_or(0, |at| at + 1);
-        self.verdict_of(&self.entries[behind..], action, topic)
+        self.verdict_from(behind, action, topic)
     }
 
     /// Whether a message on this topic may reach the client through a subscription that it has.
@@ -77,12 +90,10 @@ impl Policy {
     /// A rule about subscribe that denies the topic also denies messages on it that would come through a broader filter.
     /// Rules with a condition on QoS that deny, and external sources, are asked about subscriptions only.
     pub fn may_receive(&self, topic: &str) -> bool {
-        for entry in &self.entries {
-            if entry.mask & RECEIVE_BIT != 0 && self.is_match(entry, topic) {
-                return entry.effect != Effect::Deny;
-            }
+        match self.first(0, RECEIVE_BIT, topic) {
+            Some(effect) => effect != Effect::Deny,
+            None => self.no_match == Permission::Allow,
         }
-        self.no_match == Permission::Allow
     }
 
     /// Whether [`Policy::may_receive`] is true of every topic that this filter, without share prefix, matches. Worth asking
@@ -134,18 +145,22 @@ impl Policy {
         self.entries.is_empty()
     }
 
-    fn verdict_of(&self, entries: &[Entry], action: Action, topic: &str) -> Decision {
-        let bit = action.bit();
-        for entry in entries {
-            if entry.mask & bit != 0 && self.is_match(entry, topic) {
-                return match entry.effect {
-                    Effect::Allow => Decision::Allow,
-                    Effect::Deny => Decision::Deny,
-                    Effect::Ask(source) => Decision::Ask(source),
-                };
-            }
+    fn verdict_from(&self, from: usize, action: Action, topic: &str) -> Decision {
+        match self.first(from, action.bit(), topic) {
+            Some(Effect::Allow) => Decision::Allow,
+            Some(Effect::Deny) => Decision::Deny,
+            Some(Effect::Ask(source)) => Decision::Ask(source),
+            None => self.no_match.into(),
         }
-        self.no_match.into()
+    }
+
+    /// The effect of the first entry from `from` on that has the bit and matches.
+    fn first(&self, from: usize, bit: u16, topic: &str) -> Option<Effect> {
+        if let Some(indexed) = &self.index {
+            return indexed.first(self, from as u32, bit, topic).map(|entry| entry.effect);
+        }
+        let mut entries = self.entries[from..].iter();
+        entries.find(|entry| entry.mask & bit != 0 && self.is_match(entry, topic)).map(|entry| entry.effect)
     }
 
     #[inline]
@@ -194,6 +209,29 @@ impl Policy {
             }
         }
         true
+    }
+}
+
+impl Indexed {
+    /// The index of a policy that is worth one.
+    fn of(policy: &Policy) -> Option<Box<Indexed>> {
+        if policy.entries.len() <= UNINDEXED_MAX {
+            return None;
+        }
+        let is_any = |entry: &Entry| entry.kind == Kind::Any;
+        let index =
+            Index::of(policy.entries.iter().map(|entry| (!is_any(entry)).then(|| policy.text(entry))));
+        let any = (0..).zip(&policy.entries).filter(|(_, entry)| is_any(entry)).map(|(at, _)| at);
+        Some(Box::new(Indexed { index, any: any.collect() }))
+    }
+
+    fn first<'a>(&self, policy: &'a Policy, from: u32, bit: u16, topic: &str) -> Option<&'a Entry> {
+        let entries = &policy.entries;
+        let has_bit = |at: u32| entries[at as usize].mask & bit != 0;
+        let any = self.any.iter().copied().find(|at| *at >= from && has_bit(*at));
+        let end = any.unwrap_or(entries.len() as u32);
+        let is_match = |at: u32| has_bit(at) && policy.is_match(&entries[at as usize], topic);
+        entries.get(self.index.find(topic, from, end, is_match) as usize)
     }
 }
 
@@ -251,6 +289,7 @@ impl PolicyBuilder {
         let mut policy = Policy {
             entries: self.entries.into_boxed_slice(),
             texts: self.texts.into_boxed_str(),
+            index: None,
             no_match: self.no_match,
             deny_action: self.deny_action,
             publishes_freely: false,
@@ -260,6 +299,7 @@ impl PolicyBuilder {
         policy.publishes_freely = policy.allows_all(PUBLISH_BITS);
         policy.subscribes_freely = policy.allows_all(SUBSCRIBE_BITS);
         policy.delivers_freely = policy.denies_nothing_reachable();
+        policy.index = Indexed::of(&policy);
         policy
     }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::codec::QoS;
+use crate::config::Duration;
+use crate::time::Timestamp;
 use crate::topic::filter_matches;
 use proptest::prelude::*;
 
@@ -131,6 +133,50 @@ fn an_external_source_stands_in_the_order_of_rules() {
     assert_eq!(verdicts("b"), [first, Decision::Allow, Decision::Deny]);
     assert_eq!(verdicts("c"), [first, second, Decision::Allow]);
     assert!(policy.may_receive("z") && policy.delivers_freely() && !policy.publishes_freely());
+}
+
+#[test]
+fn a_cache_holds_the_latest_answers_for_a_while() {
+    let terms = CacheTerms { answers_max: 3, ttl: Duration::from_s(60) };
+    let mut cache = DecisionCache::default();
+    let (now, later) = (Timestamp::ZERO, Timestamp::from_ms(60_000));
+    for topic in ["a", "b", "c", "d"] {
+        cache.keep(PUBLISH, topic, Permission::Allow, now, terms);
+    }
+    cache.keep(PUBLISH, "d", Permission::Deny, now, terms);
+    cache.keep(SUBSCRIBE, &"x".repeat(CACHED_TOPIC_BYTES_MAX + 1), Permission::Deny, now, terms);
+    assert_eq!(cache.find(PUBLISH, "a", now), None);
+    assert_eq!(cache.find(PUBLISH, "b", now), Some(Permission::Allow));
+    assert_eq!(cache.find(PUBLISH, "d", now), Some(Permission::Deny));
+    assert_eq!(cache.find(SUBSCRIBE, "b", now), None);
+    assert_eq!(cache.find(PUBLISH, "b", later), None);
+    cache.keep(PUBLISH, "b", Permission::Deny, later, terms);
+    assert_eq!(cache.find(PUBLISH, "b", later), Some(Permission::Deny));
+    cache.keep(PUBLISH, "e", Permission::Deny, later, CacheTerms { answers_max: 0, ..terms });
+    assert_eq!(cache.find(PUBLISH, "e", later), None);
+    cache.clear();
+    assert_eq!(cache.find(PUBLISH, "b", later), None);
+}
+
+#[test]
+fn a_large_policy_is_asked_behind_a_source_too() {
+    let mut rules = builder(Permission::Deny);
+    for number in 0..50 {
+        rules.filter(Permission::Deny, Actions::ALL, &format!("a/{number}/#"));
+    }
+    rules.ask(SourceIndex(0));
+    for number in 0..100 {
+        rules.filter(Permission::Allow, Actions::ALL, &format!("a/{number}/+"));
+    }
+    let policy = rules.build();
+    for (topic, before, behind) in [
+        ("a/7/x", Decision::Deny, Decision::Allow),
+        ("a/70/x", Decision::Ask(SourceIndex(0)), Decision::Allow),
+        ("a/70", Decision::Ask(SourceIndex(0)), Decision::Deny),
+    ] {
+        assert_eq!(policy.verdict(PUBLISH, topic), before, "{topic}");
+        assert_eq!(policy.verdict_after(SourceIndex(0), PUBLISH, topic), behind, "{topic}");
+    }
 }
 
 /// All topics of up to four of these levels.
