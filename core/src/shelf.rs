@@ -52,6 +52,11 @@ impl<T> Shelf<T> {
         self.len
     }
 
+    /// A number that no record has, nor any greater one.
+    pub fn end(&self) -> usize {
+        self.pages.len() * PLACES
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -8,9 +8,11 @@ use crate::logging::{self, LogError};
 use crate::signals::{self, Request};
 use ringmq_control::{Control, ControlError, ControlNode, ControlSocket};
 use ringmq_shards::DataPlane;
+use ringmq_shards::access::Everybody;
 use ringmq_shards::durability::DurabilityLevel;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The version of this binary.
@@ -73,7 +75,7 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     let socket = prepare_host(&config)?;
     let requests =
         signals::receive().map_err(|source| StartError::System { what: "receive signals", source })?;
-    let plane = ringmq_shards::start(config.data_plane())?;
+    let plane = ringmq_shards::start(config.data_plane(), Arc::new(Everybody))?;
     let control = match socket {
         Some(socket) => Some(start_control(socket, &config, &plane, started)?),
         None => None,

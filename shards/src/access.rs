@@ -70,6 +70,29 @@ pub trait Access: Send + Sync {
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy>;
 }
 
+/// Lets everybody in and do everything: a broker without access control.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Everybody;
+
+impl Access for Everybody {
+    fn admit(&self, _entry: Entry, reply: Reply) -> Option<Verdict> {
+        reply.withdraw();
+        Some(Verdict::Admit(Grant::default()))
+    }
+
+    fn begin_method(&self, _name: &str, _subject: &Subject) -> Option<Box<dyn Method>> {
+        None
+    }
+
+    fn admit_known(&self, _subject: &Subject) -> Verdict {
+        Verdict::Refuse(ReasonCode::BadAuthenticationMethod)
+    }
+
+    fn policy(&self, _subject: &Subject, _grant: &Grant) -> Arc<Policy> {
+        Policy::unrestricted()
+    }
+}
+
 /// What comes back to a shard.
 #[derive(Debug)]
 pub struct Answer {

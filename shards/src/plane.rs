@@ -1,5 +1,6 @@
 //! Starting and stopping the shards.
 
+use crate::access::Access;
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
 use crate::config::{Bind, DataPlaneConfig, ListenerConfig, ListenerKind, ListenersConfig, NetBackend};
@@ -17,9 +18,12 @@ use crate::transport::tls::{TlsError, TlsSettings};
 use crossbeam_channel::{Sender, bounded};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Requests of the control plane a shard holds before the next is refused; there is one kind, and it is sent once.
+/// Requests of the control plane a shard holds before the next has to wait.
 const CONTROL_REQUESTS_MAX: usize = 16;
+/// How long it waits then.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the data plane did not start. Always the operator's or the machine's to mend; the text names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +136,7 @@ struct RunningShard {
 ///
 /// # Errors
 /// [`StartError`]; shards started before are stopped again.
-pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
+pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPlane, StartError> {
     probe_io_uring().map_err(|source| StartError::IoUring { source })?;
     let backend = choose_backend(config.node.net_backend)?;
     let cores = allowed_cores();
@@ -177,6 +181,7 @@ pub fn start(config: DataPlaneConfig) -> Result<DataPlane, StartError> {
             cells: Arc::clone(&cells[index]),
             limits: Arc::clone(&limits),
             layers: Arc::clone(&layers),
+            access: Arc::clone(&access),
             retained: Arc::clone(&retained),
             control: requests,
             journal,
@@ -297,17 +302,26 @@ impl DataPlane {
         }
     }
 
+    /// From now on `access` says who may enter. What connected clients may do is made anew; they stay connected.
+    pub fn change_access(&self, access: &Arc<dyn Access>) {
+        self.tell(|| Control::Access(Arc::clone(access)));
+    }
+
+    fn tell(&self, control: impl Fn() -> Control) {
+        for shard in &self.shards {
+            // A shard that does not answer its channel for this long has other troubles than an old rule.
+            let _ = shard.control.send_timeout(control(), CONTROL_PATIENCE);
+            shard.bell.ring();
+        }
+    }
+
     /// Reads the certificates of all listeners again; new connections get them, those that are open stay.
     ///
     /// # Errors
     /// [`TlsError`]; then everything stays as it is.
     pub fn reload_certificates(&self, listeners: &ListenersConfig) -> Result<(), TlsError> {
         let layers = layers_of(listeners)?;
-        for shard in &self.shards {
-            // A full channel is one that a shard has not come to for as many reloads.
-            let _ = shard.control.try_send(Control::Layers(Arc::clone(&layers)));
-            shard.bell.ring();
-        }
+        self.tell(|| Control::Layers(Arc::clone(&layers)));
         Ok(())
     }
 }

@@ -6,6 +6,6 @@ mod priorities;
 mod retainer;
 
 pub use literal::{ByteSize, Duration, Limit, LiteralError};
-pub use mqtt::{MqttConfig, QueueFullPolicy, RejectV3, SharedStrategy, StickyPick};
+pub use mqtt::{CertificateField, MqttConfig, QueueFullPolicy, RejectV3, SharedStrategy, StickyPick};
 pub use priorities::{DefaultPriority, Priority, QueuePriorities};
 pub use retainer::{RetainerBackend, RetainerConfig};

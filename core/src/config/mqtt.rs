@@ -67,6 +67,20 @@ pub enum RejectV3 {
     Drop,
 }
 
+/// A field of a certificate that names its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateField {
+    /// None.
+    Disabled,
+    /// Common Name of the subject.
+    Cn,
+    /// The subject as a Distinguished Name.
+    Dn,
+    /// The first alternative name that is a DNS name, URI or mail address.
+    San,
+}
+
 /// Protocol behaviour; the keys and defaults users of EMQX know. No key takes effect before a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,6 +143,10 @@ pub struct MqttConfig {
     pub max_subscriptions: Limit,
     /// Deliver at the subscription's QoS even if the message was published at a lower one.
     pub upgrade_qos: bool,
+    /// The field of a client's certificate that is taken as its user name.
+    pub peer_cert_as_username: CertificateField,
+    /// The field of a client's certificate that is taken as its client id.
+    pub peer_cert_as_clientid: CertificateField,
     /// Use the user name as the client id.
     pub use_username_as_clientid: bool,
     /// Send one copy per matching subscription instead of one merged copy per client.
@@ -176,6 +194,8 @@ impl Default for MqttConfig {
             max_inflight: 32,
             max_subscriptions: Limit::INFINITY,
             upgrade_qos: false,
+            peer_cert_as_username: CertificateField::Disabled,
+            peer_cert_as_clientid: CertificateField::Disabled,
             use_username_as_clientid: false,
             overlapping_subscription_copies: false,
             mqueue_priorities: QueuePriorities::default(),

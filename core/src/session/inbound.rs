@@ -112,6 +112,8 @@ pub enum Routed {
     NoSubscribers,
     /// Somebody who must remember it cannot, or has no room for it.
     Refused,
+    /// The client may not publish it.
+    Denied,
 }
 
 impl Session {
@@ -225,6 +227,8 @@ impl Session {
             // Other clients cannot be told, and get no answer: their connection is closed.
             Routed::Refused if v5 => ReasonCode::QuotaExceeded,
             Routed::Refused => return,
+            // Other clients cannot be told, and would send it again.
+            Routed::Denied if v5 => ReasonCode::NotAuthorized,
             _ => ReasonCode::Success,
         };
         out.push_ack(&Ack::new(kind, packet_id, reason), link.terms.version, cx.tally);

@@ -139,6 +139,7 @@ impl Session {
     pub fn handle_subscribe(
         &mut self,
         subscribe: Subscribe,
+        denied: &[usize],
         cx: &mut Cx<'_>,
     ) -> Result<Vec<FilterVerdict>, Violation> {
         let Some(terms) = self.terms() else { return Ok(Vec::new()) };
@@ -151,7 +152,11 @@ impl Session {
             .collect::<Result<_, _>>()?;
         let in_use = self.holds_id(subscribe.packet_id);
         let mut verdicts = Vec::with_capacity(checked.len());
-        for (SubscribeFilter { filter, mut options }, checked) in subscribe.filters.into_iter().zip(checked) {
+        let filters = subscribe.filters.into_iter().zip(checked).enumerate();
+        for (index, (SubscribeFilter { filter, mut options }, checked)) in filters {
+            let checked = checked.and_then(|shared| {
+                if denied.contains(&index) { Err(ReasonCode::NotAuthorized) } else { Ok(shared) }
+            });
             let shared = match checked {
                 Ok(shared) if !in_use => shared,
                 checked => {

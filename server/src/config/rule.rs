@@ -64,6 +64,7 @@ const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
 const LEVEL_RULES_MAX: usize = 64;
 /// Items of a list that a connection may be compared with.
 const LIST_ITEMS_MAX: usize = 1000;
+const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san"];
 const VERIFY: &[&str] = &["verify_none", "verify_peer"];
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;
@@ -150,6 +151,8 @@ pub const RULES: &[(&str, Rule)] = &[
     ("mqtt.max_inflight", Rule::Count(1, 65_535)),
     ("mqtt.max_subscriptions", Rule::CountOrInfinity(0)),
     ("mqtt.upgrade_qos", Rule::Flag),
+    ("mqtt.peer_cert_as_username", Rule::Choice(CERTIFICATE_FIELDS)),
+    ("mqtt.peer_cert_as_clientid", Rule::Choice(CERTIFICATE_FIELDS)),
     ("mqtt.use_username_as_clientid", Rule::Flag),
     ("mqtt.overlapping_subscription_copies", Rule::Flag),
     ("retainer.msg_expiry_interval", unbounded_time(0)),

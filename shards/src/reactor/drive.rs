@@ -29,6 +29,7 @@ pub fn pass(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border, now:
     shard.begin_pass(now);
     shard.handle_log();
     shard.handle_handshakes();
+    shard.handle_answers();
     for _ in 0..EVENTS_PER_PASS {
         let Some(event) = net.poll_event() else { break };
         shard.handle_event(event);

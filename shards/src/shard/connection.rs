@@ -1,5 +1,6 @@
 //! The record of one connection.
 
+use super::admission::Guest;
 use super::credit::Turn;
 use super::sessions::SessionKey;
 use crate::config::{ListenerConfig, ListenerKind, SourceRule};
@@ -62,6 +63,8 @@ impl ListenerTerms {
 pub enum Stage {
     /// CONNECT is not complete.
     AwaitConnect,
+    /// CONNECT is complete, and it waits to be let in.
+    Parked,
     /// It serves this session.
     Attached(SessionKey),
     /// The last packet is on its way; then the sending direction is closed.
@@ -145,6 +148,8 @@ pub struct Connection {
     pub listener: u16,
     /// What lies below MQTT; nothing for plain TCP.
     pub pipeline: Option<Box<Pipeline>>,
+    /// What is known of the client beside its session.
+    pub guest: Option<Box<Guest>>,
     pub outbox: Outbox,
     /// Bytes received and not yet handled: an incomplete packet, or packets of a paused publisher.
     pub inbox: Inbox,
@@ -167,6 +172,7 @@ impl Connection {
             turn: Turn::Free,
             listener,
             pipeline: None,
+            guest: None,
             outbox: Outbox::new(high_watermark),
             inbox: Inbox::default(),
             peer,
@@ -212,6 +218,6 @@ mod tests {
     /// An idle connection costs this in every shard; `docs/performance.md` adds it up.
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Connection>() <= 120, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
     }
 }

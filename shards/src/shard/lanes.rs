@@ -1,6 +1,7 @@
 //! What shards say to each other.
 
 use super::Shard;
+use super::admission::Pass;
 use super::credit::CreditChange;
 use super::journal::{Outcome, Receipt};
 use super::publish::Errand;
@@ -140,6 +141,8 @@ pub struct Handover {
     pub listener: u16,
     /// What lies below MQTT.
     pub pipeline: Option<Box<Pipeline>>,
+    /// What it may do.
+    pub pass: Pass,
     /// The socket; put in when the reactor let go of it.
     pub socket: Option<Parcel>,
 }

@@ -17,13 +17,13 @@ mod sessions;
 mod shared;
 mod subscribe;
 mod timers;
-mod wrapped;
 
 pub use connection::ListenerTerms;
 pub use journal::{Journal, Remembered, WallClock};
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
 
+use crate::access::Access;
 use crate::config::DataPlaneConfig;
 use crate::durability::DurabilityLevel;
 use crate::log_port::LogPort;
@@ -32,6 +32,7 @@ use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use crate::transport::Layers;
+use admission::{Handshakes, Parking, Revision};
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
@@ -54,15 +55,16 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use subscribe::{InterestLedger, Subscribers};
 use timers::TimerKey;
-use wrapped::Handshakes;
 
 /// What the control plane asks of a shard.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Control {
     /// Stop accepting, say goodbye, flush, end.
     Shutdown,
     /// New connections of each listener begin with this.
     Layers(Arc<[Layers]>),
+    /// From now on this says who may enter and what they may do.
+    Access(Arc<dyn Access>),
 }
 
 /// What a shard is made of.
@@ -79,6 +81,8 @@ pub struct ShardParts {
     pub limits: Arc<[ListenerTerms]>,
     /// What the connections of each listener begin with.
     pub layers: Arc<[Layers]>,
+    /// Who may enter and what they may do.
+    pub access: Arc<dyn Access>,
     /// Retained messages, over all shards.
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
@@ -103,6 +107,9 @@ pub struct Shard {
     limits: Arc<[ListenerTerms]>,
     layers: Arc<[Layers]>,
     handshakes: Handshakes,
+    access: Arc<dyn Access>,
+    parking: Parking,
+    revision: Revision,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
     interest: Interest,
@@ -170,8 +177,20 @@ const LANE_MESSAGES_PER_PASS: usize = 1024;
 impl Shard {
     /// A shard with nothing in it.
     pub fn new(parts: ShardParts) -> Shard {
-        let ShardParts { config, mesh, shards, cells, limits, layers, retained, control, journal, seed, now } =
-            parts;
+        let ShardParts {
+            config,
+            mesh,
+            shards,
+            cells,
+            limits,
+            layers,
+            access,
+            retained,
+            control,
+            journal,
+            seed,
+            now,
+        } = parts;
         let id = mesh.shard();
         Shard {
             id,
@@ -183,6 +202,9 @@ impl Shard {
             limits,
             layers,
             handshakes: Handshakes::default(),
+            access,
+            parking: Parking::default(),
+            revision: Revision::default(),
             sessions: Sessions::default(),
             index: FilterIndex::new(),
             interest: Interest::new(),
@@ -285,10 +307,12 @@ impl Shard {
 
     /// Handles what the control plane asked.
     pub fn handle_control(&mut self) {
+        self.handle_revision();
         while let Ok(control) = self.control.try_recv() {
             match control {
                 Control::Shutdown => self.begin_shutdown(),
                 Control::Layers(layers) => self.layers = layers,
+                Control::Access(access) => self.change_access(access),
             }
         }
         if let Ending::Draining(until) = self.ending
@@ -337,6 +361,7 @@ impl Shard {
             || self.outlets.has_work()
             || self.credit.is_busy()
             || self.handshakes.are_waiting()
+            || self.revision.is_running()
             || self.ending == Ending::Finished
     }
 
@@ -345,7 +370,8 @@ impl Shard {
         if !self.mesh.park() {
             return false;
         }
-        let has_answers = self.log_port.as_ref().is_some_and(LogPort::has_answers);
+        let has_answers =
+            self.log_port.as_ref().is_some_and(LogPort::has_answers) || self.parking.has_answers();
         if self.control.is_empty() && !has_answers {
             self.outlets.release_memory();
             self.due.shrink_to(SCRATCH_KEPT);

@@ -66,7 +66,7 @@ impl Shard {
     pub(super) fn keep(&mut self, token: Token, inbox: Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(token as usize)
             && !inbox.is_empty()
-            && matches!(connection.stage, Stage::AwaitConnect | Stage::Attached(_))
+            && matches!(connection.stage, Stage::AwaitConnect | Stage::Parked | Stage::Attached(_))
         {
             connection.inbox.put(inbox);
         }
@@ -99,6 +99,7 @@ impl Shard {
         let (stage, version) = (connection.stage, connection.version);
         match stage {
             Stage::AwaitConnect => self.handle_first_frame(token, frame, rest),
+            Stage::Parked => self.handle_parked_frame(token, frame, rest),
             Stage::Closing | Stage::Lingering => Flow::Stop,
             Stage::Attached(key) => {
                 let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
@@ -143,6 +144,23 @@ impl Shard {
         }
     }
 
+    /// While it waits to be let in, a client may go on with its authentication or leave; all else waits with it.
+    /// [MQTT-3.1.2-30]
+    fn handle_parked_frame(&mut self, token: Token, frame: Frame<'_>, rest: &[u8]) -> Flow {
+        if self.connections.get(token as usize).is_some_and(|connection| connection.paused) {
+            return Flow::Hold;
+        }
+        self.tally.bump(Metric::PacketsReceived);
+        match decode_packet(frame, ProtocolVersion::V5) {
+            Ok(Packet::Auth(auth)) if self.handle_parked_auth(token, &auth, rest) => Flow::Continue,
+            Ok(Packet::Auth(_)) => Flow::Stop,
+            _ => {
+                self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
+                Flow::Stop
+            }
+        }
+    }
+
     pub(super) fn handle_packet(
         &mut self,
         token: Token,
@@ -163,11 +181,7 @@ impl Shard {
                 }
             }
             Packet::Disconnect(disconnect) => return self.handle_goodbye(token, key, &disconnect),
-            // Without an authentication method in CONNECT there is nothing to authenticate. [MQTT-4.12.0-6]
-            Packet::Auth(_) => {
-                self.tally.bump(Metric::PacketsAuthReceived);
-                return Err(Violation::protocol("AUTH without an authentication method in CONNECT"));
-            }
+            Packet::Auth(auth) => self.handle_auth(token, &auth)?,
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Violation::protocol("second CONNECT")),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {

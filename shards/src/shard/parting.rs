@@ -51,6 +51,7 @@ impl Shard {
         match connection.stage {
             Stage::Closing | Stage::Lingering => return,
             Stage::AwaitConnect => {}
+            Stage::Parked => self.parking.forget(token),
             Stage::Attached(key) => self.detach(token, key, cause),
         }
         self.close_after_flush(token);
@@ -86,9 +87,11 @@ impl Shard {
             self.detach(token, key, cause);
         }
         let Some(connection) = self.connections.try_remove(token as usize) else { return };
-        for timer in [connection.timer, connection.send_timer].into_iter().flatten() {
+        let expiry_timer = connection.guest.and_then(|guest| guest.expiry_timer);
+        for timer in [connection.timer, connection.send_timer, expiry_timer].into_iter().flatten() {
             self.wheel.cancel(timer);
         }
+        self.parking.forget(token);
         self.limits[usize::from(connection.listener)].open.leave(1);
         self.outlets.push(Command::Close(token));
     }
@@ -189,7 +192,7 @@ impl Shard {
                     let reason = ReasonCode::ServerShuttingDown;
                     self.disconnect(token, reason, CloseCause::Server(reason));
                 }
-                Stage::AwaitConnect => self.close_now(token, CloseCause::Lost),
+                Stage::AwaitConnect | Stage::Parked => self.close_now(token, CloseCause::Lost),
                 Stage::Closing | Stage::Lingering => {}
             }
         }

@@ -75,9 +75,10 @@ impl Shard {
         }
         let Inbound::Route { aliased } = inbound else { return Ok(()) };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
+        let is_denied = self.denies_publish(key, publish, topic)?;
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
-        let level = self.awaited_level(publish, &view);
-        let is_refusable = publish.qos > QoS::AtMostOnce && !self.rejecting_shards.is_empty();
+        let level = if is_denied { None } else { self.awaited_level(publish, &view) };
+        let is_refusable = publish.qos > QoS::AtMostOnce && !self.rejecting_shards.is_empty() && !is_denied;
         match level {
             Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
                 self.receipts.begin_deferred(self.forwarding_level);
@@ -90,11 +91,11 @@ impl Shard {
             self.receipts.allow_refusal();
         }
         let message = LazyPublication::borrowed(view);
-        let routed = self.publish(&message, Some(key));
+        let routed = if is_denied { Routed::Denied } else { self.publish(&message, Some(key)) };
         let Some((kind, packet_id)) = publish.acknowledgement() else { return Ok(()) };
         let forwarding = self.keep_forwarding(&message);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
-        if kind == AckKind::Pubrec && !self.receipts.is_refused() {
+        if kind == AckKind::Pubrec && !is_denied && !self.receipts.is_refused() {
             slot.session.remember_begun(packet_id, &mut cx!(self));
         }
         if level.is_some() {
@@ -336,6 +337,9 @@ impl Shard {
     /// Hands a message to a session of this shard.
     pub(super) fn deliver(&mut self, key: SessionKey, delivery: Delivery<'_>) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
+        if !slot.rights.may_receive(delivery.message.view().topic) {
+            return;
+        }
         let connection = slot.connection.and_then(|token| self.connections.get_mut(token as usize));
         let out = connection.map(|connection| {
             self.spent.lend(&mut connection.outbox);

@@ -1,5 +1,6 @@
 //! The sessions of a shard, by slot and by client id.
 
+use super::admission::Rights;
 use super::retained::Streams;
 use crate::reactor::Token;
 use hashbrown::HashTable;
@@ -37,6 +38,8 @@ pub struct Slot {
     pub attachment: u32,
     /// Retained messages still to be delivered.
     pub streams: Option<Box<Streams>>,
+    /// What its client may do.
+    pub rights: Rights,
     /// Places in shared subscriptions as a publisher.
     pub turns: Option<Box<SeededMap<ShareTag, Turn>>>,
 }
@@ -78,6 +81,7 @@ impl Sessions {
         let slot = Slot {
             session,
             connection: None,
+            rights: Rights::default(),
             expiry_timer: None,
             will_timer: None,
             shares: 0,

@@ -84,9 +84,10 @@ impl Shard {
     ) -> Result<(), Violation> {
         self.tally.bump(Metric::PacketsSubscribeReceived);
         let packet_id = subscribe.packet_id;
+        let denied = self.denied_filters(key, &subscribe)?;
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let before = slot.session.subscription_count();
-        let verdicts = slot.session.handle_subscribe(subscribe, &mut cx!(self))?;
+        let verdicts = slot.session.handle_subscribe(subscribe, &denied, &mut cx!(self))?;
         let attachment = slot.attachment;
         self.sessions
             .count_subscriber(before, before + usize::from(verdicts.iter().any(|v| v.granted.is_some())));

@@ -13,6 +13,8 @@ use ringmq_core::session::CloseCause;
 pub enum TimerKey {
     /// CONNECT is late, the client is silent, or lingering is over, as the connection's stage has it.
     Connection(Token),
+    /// What a client was granted ends.
+    GrantExpiry(Token),
     /// A pending send did not move.
     SendStall(Token),
     /// A session expires.
@@ -31,6 +33,7 @@ impl Shard {
         for key in due.drain(..) {
             match key {
                 TimerKey::Connection(token) => self.handle_connection_timer(token),
+                TimerKey::GrantExpiry(token) => self.handle_grant_expiry(token),
                 TimerKey::SendStall(token) => self.handle_send_stall(token),
                 TimerKey::SessionExpiry(key) => self.handle_session_expiry(key),
                 TimerKey::WillDelay(key) => self.handle_will_delay(key),

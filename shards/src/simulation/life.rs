@@ -3,6 +3,7 @@
 
 use super::Plan;
 use super::network::{Ends, Network};
+use crate::access::Everybody;
 use crate::config::DataPlaneConfig;
 use crate::log_port::{self, Connection, LogCloser, LogDesk};
 use crate::mesh::{Signal, build_mesh};
@@ -74,6 +75,7 @@ impl Life {
                 cells: Arc::default(),
                 limits: Arc::clone(&limits),
                 layers: Arc::from(vec![Layers::default()]),
+                access: Arc::new(Everybody),
                 retained: Arc::clone(&retained),
                 control: requests,
                 journal,

@@ -3,6 +3,7 @@
 //! a start without a change; nothing here knows how messages are routed.
 
 use super::{Kept, StoreError};
+use crate::access::Everybody;
 use crate::clock::Clock;
 use crate::config::DataPlaneConfig;
 use crate::mesh::{Signal, build_mesh};
@@ -36,6 +37,7 @@ pub fn settle(kept: Kept, config: &DataPlaneConfig, clock: Clock) -> Result<(), 
         cells: Arc::default(),
         limits: Arc::default(),
         layers: Arc::from([]),
+        access: Arc::new(Everybody),
         retained: Arc::clone(&retained),
         control: never(),
         journal,

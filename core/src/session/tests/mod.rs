@@ -147,7 +147,7 @@ impl Rig {
             Subscribe { packet_id: id(1), subscription_id: None, user_properties: Vec::new(), filters };
         let mut cx =
             Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
-        self.session.handle_subscribe(subscribe, &mut cx)
+        self.session.handle_subscribe(subscribe, &[], &mut cx)
     }
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> Result<CloseCause, Violation> {

@@ -203,7 +203,7 @@ impl Shard {
         if outcome == Outcome::Refused {
             self.tally.bump(Metric::PersistencePublicationsRefused);
         }
-        if is_refused {
+        if is_refused || routed == Routed::Denied && is_v5 {
             self.abandon_exchange(key, ack);
         }
         if is_refused && !is_v5 {

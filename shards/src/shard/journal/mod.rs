@@ -23,6 +23,7 @@ use crate::durability::DurabilityLevel;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
 use ringmq_core::session::SessionNumber;
+use ringmq_core::time::Timestamp;
 use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
 use ringmq_persistence::{Figures, Id, Level, Machine, Position, PutError, StorageError};
 use std::num::NonZeroU64;
@@ -135,8 +136,13 @@ impl Journal {
         self.log.as_ref().map(Machine::figures)
     }
 
+    /// The moment of the broker's clock at this time of the wall clock, in milliseconds since 1970.
+    pub fn moment_of(&self, ms: u64) -> Timestamp {
+        self.clock.moment_of(ms)
+    }
+
     /// A pass begins at this moment.
-    pub fn begin_pass(&mut self, now: ringmq_core::time::Timestamp) {
+    pub fn begin_pass(&mut self, now: Timestamp) {
         self.now_ms = self.clock.to_wall_ms(now);
     }
 

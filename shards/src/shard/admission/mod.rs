@@ -1,5 +1,15 @@
 //! From an accepted socket to a session: CONNECT, home shard, handover, attaching, takeover.
 
+mod guest;
+mod parking;
+mod rights;
+mod wrapped;
+
+pub use guest::{Guest, Pass};
+pub use parking::Parking;
+pub use rights::{Revision, Rights};
+pub use wrapped::Handshakes;
+
 use super::connection::{Connection, Stage};
 use super::lanes::{Handover, LaneMessage};
 use super::outlets::Command;
@@ -9,7 +19,7 @@ use super::{Ending, Shard, cx};
 use crate::config::SourceRule;
 use crate::reactor::{Parcel, Token};
 use crate::transport::{Phase, Pipeline};
-use ringmq_core::authentication::{AuthExchange, NoMethods};
+use parking::name_client;
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
@@ -61,14 +71,8 @@ impl Shard {
     pub(super) fn handle_connect(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
         self.tally.bump(Metric::PacketsConnectReceived);
         self.tally.bump(Metric::ClientConnect);
-        if self.config.mqtt.use_username_as_clientid
-            && let Some(user_name) = &connect.user_name
-        {
-            connect.client_id = user_name.clone();
-        }
-        // No method is offered yet, so an exchange never begins.
-        let unknown_method = AuthExchange::begin(&connect, &NoMethods).err();
-        if let Some(reason) = refusal(&connect, &self.config.mqtt).or(unknown_method) {
+        name_client(self, token, &mut connect);
+        if let Some(reason) = refusal(&connect, &self.config.mqtt) {
             self.refuse(token, connect.version, reason, None);
             return true;
         }
@@ -82,9 +86,21 @@ impl Shard {
             connect.client_id =
                 format!("ringmq-{:016x}{:08x}", self.random.u64(..), self.random.u32(..)).into();
         }
+        self.ask_entry(token, connect, assigned, rest)
+    }
+
+    /// A client that may enter gets its session, on the shard that owns it. Returns false if the connection left this one.
+    fn go_home(
+        &mut self,
+        token: Token,
+        connect: Box<Connect>,
+        assigned: bool,
+        pass: Pass,
+        rest: &[u8],
+    ) -> bool {
         let home = self.home_of(&connect.client_id);
         if home == self.id {
-            self.attach(token, connect, assigned);
+            self.attach(token, connect, assigned, pass);
             return true;
         }
         // What is still being written could not be taken along; nobody who waits for the handshake is there.
@@ -103,6 +119,7 @@ impl Shard {
             peer: connection.peer.into(),
             listener: connection.listener,
             pipeline: connection.pipeline,
+            pass,
             socket: None,
         };
         self.outlets.push(Command::HandOver(token, home, Box::new(handover)));
@@ -129,7 +146,7 @@ impl Shard {
 
     /// A connection comes from the shard that accepted it.
     pub(super) fn handle_handover(&mut self, handover: Handover) {
-        let Handover { connect, assigned, rest, peer, listener, pipeline, socket } = handover;
+        let Handover { connect, assigned, rest, peer, listener, pipeline, pass, socket } = handover;
         let Some(socket) = socket else { return };
         if self.ending != Ending::Serving {
             self.limits[usize::from(listener)].open.leave(1);
@@ -137,7 +154,7 @@ impl Shard {
         }
         let is_closed = pipeline.as_ref().is_some_and(|pipeline| pipeline.is_closed());
         let token = self.open_connection(listener, socket, peer, pipeline);
-        self.attach(token, connect, assigned);
+        self.attach(token, connect, assigned, pass);
         self.handle_bytes(token, &rest);
         if is_closed {
             self.end_below(token, CloseCause::Lost);
@@ -177,7 +194,7 @@ impl Shard {
     }
 
     /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
-    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool) {
+    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool, pass: Pass) {
         let terms = Terms::negotiate(&connect, &self.config.mqtt);
         // They were checked before the connection came to this shard.
         let queue_terms = QueueTerms::of(&connect, &self.config.mqtt).unwrap_or_default();
@@ -194,11 +211,18 @@ impl Shard {
             self.sessions.insert(Session::new(connect.client_id.as_ref().into()))
         });
         let assigned_id = assigned.then_some(&*connect.client_id);
-        let connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
+        let mut connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
+        connack.properties.authentication_method = connect.properties.authentication_method.take();
+        connack.properties.authentication_data = connect.properties.authentication_data.take();
+        let Pass { mut guest, policy } = pass;
+        if let Some(guest) = &mut guest {
+            guest.expiry_timer = self.await_expiry(token, guest.grant.expires_at_s);
+        }
         let silence_ms_max = terms.silence_ms_max(&self.config.mqtt);
 
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.stage = Stage::Attached(key);
+        connection.guest = guest;
         connection.version = connect.version;
         connection.last_received_at = self.now;
         if let Some(timer) = connection.timer.take() {
@@ -215,6 +239,7 @@ impl Shard {
         let asked_to_reject = slot.session.asks_to_reject();
         slot.session.attach(terms, connect.will.take());
         slot.session.ask_queue(queue_terms);
+        slot.set_policy(policy);
         let asks_to_reject = slot.session.asks_to_reject();
         self.count_rejecting(asked_to_reject, asks_to_reject);
         self.remember_session(key, None, None);
@@ -229,13 +254,10 @@ impl Shard {
         slot.session.pump(&mut cx!(self), &mut connection.outbox);
         self.live_connections += 1;
         self.outlets.push(Command::Settle(token));
-        for metric in [
-            Metric::ClientConnack,
-            Metric::ClientConnected,
-            Metric::ClientAuthenticate,
-            Metric::ClientAuthAnonymous,
-        ] {
-            self.tally.bump(metric);
+        self.tally.bump(Metric::ClientConnack);
+        self.tally.bump(Metric::ClientConnected);
+        if connect.user_name.is_none() {
+            self.tally.bump(Metric::ClientAuthAnonymous);
         }
         self.mark_dirty(token);
         self.refresh_shares(key);

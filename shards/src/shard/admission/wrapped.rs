@@ -1,9 +1,10 @@
 //! Connections with layers below MQTT: their handshakes, their bytes, their ends.
 
-use super::Shard;
-use super::connection::Stage;
-use super::timers::TimerKey;
 use crate::reactor::Token;
+use crate::shard::Shard;
+use crate::shard::connection::Stage;
+use crate::shard::outlets::Command;
+use crate::shard::timers::TimerKey;
 use crate::transport::Phase;
 use ringmq_core::metrics::Metric;
 use ringmq_core::session::CloseCause;
@@ -50,19 +51,24 @@ impl Shard {
             let Some(token) = self.handshakes.waiting.pop_front() else { return };
             self.handshakes.steps_left -= 1;
             self.unwrap_bytes(token, &[]);
+            // One that waits for an answer goes on waiting.
+            if self.connections.get(token as usize).is_some_and(|connection| !connection.paused) {
+                self.outlets.push(Command::Resume(token));
+            }
         }
     }
 
     /// Bytes of a connection with layers below MQTT.
-    pub(super) fn handle_wrapped(&mut self, token: Token, bytes: &[u8]) {
+    pub(in crate::shard) fn handle_wrapped(&mut self, token: Token, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let Some(pipeline) = &mut connection.pipeline else { return };
         if matches!(connection.stage, Stage::Closing | Stage::Lingering) {
             return;
         }
         if pipeline.phase() == Phase::Tls && !self.handshakes.try_step() {
-            // It is received from one buffer at a time, and the handshake bounds what it takes altogether.
+            // Nothing more is received until it has its turn: it must be able to move to its home then.
             pipeline.defer(bytes);
+            self.outlets.push(Command::Pause(token));
             self.handshakes.waiting.push_back(token);
             return;
         }
@@ -106,7 +112,7 @@ impl Shard {
     }
 
     /// The time for what came before is no longer running, but that for the next phase.
-    pub(super) fn enter_phase(&mut self, token: Token, phase: Phase) {
+    pub(in crate::shard) fn enter_phase(&mut self, token: Token, phase: Phase) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let terms = &self.limits[usize::from(connection.listener)];
         let patience = terms.patience(phase, self.config.mqtt.idle_timeout);
@@ -118,7 +124,7 @@ impl Shard {
     }
 
     /// Wraps what is to be written, after what the layers themselves have to say.
-    pub(super) fn wrap(&mut self, token: Token, bytes: Vec<u8>) -> Vec<u8> {
+    pub(in crate::shard) fn wrap(&mut self, token: Token, bytes: Vec<u8>) -> Vec<u8> {
         let Some(connection) = self.connections.get_mut(token as usize) else { return bytes };
         let Some(pipeline) = &mut connection.pipeline else { return bytes };
         let wrapped = pipeline.seal(bytes);
@@ -127,7 +133,7 @@ impl Shard {
     }
 
     /// Whether a connection's layers have something to say; its farewell, once it is closing and all else was written.
-    pub(super) fn has_layers_to_write(&mut self, token: Token) -> bool {
+    pub(in crate::shard) fn has_layers_to_write(&mut self, token: Token) -> bool {
         let Some(connection) = self.connections.get_mut(token as usize) else { return false };
         let Some(pipeline) = &mut connection.pipeline else { return false };
         if connection.stage == Stage::Closing && connection.outbox.is_empty() {

@@ -1,0 +1,185 @@
+//! What clients may do: asked of their policies, and made anew when the rules change.
+
+use super::guest::subject_of;
+use crate::access::{Access, Grant};
+use crate::reactor::Token;
+use crate::shard::Shard;
+use crate::shard::sessions::{SessionKey, Slot};
+use ringmq_core::authorization::{Action, Decision, DenyAction, Policy};
+use ringmq_core::codec::{Publish, QoS, Subscribe};
+use ringmq_core::metrics::Metric;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::session::Violation;
+use ringmq_core::topic::TopicFilter;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Clients whose policies are made anew in one pass after the rules have changed.
+const REVISIONS_PER_PASS: usize = 256;
+
+/// What a session may do. None where that is everything.
+#[derive(Debug, Default)]
+pub struct Rights {
+    policy: Option<Arc<Policy>>,
+    /// Some of its subscriptions are broader than what it may receive: every message is looked at.
+    is_sifted: bool,
+}
+
+impl Rights {
+    /// Whether a message on this topic may reach it.
+    pub fn may_receive(&self, topic: &str) -> bool {
+        !self.is_sifted || self.policy.as_ref().is_none_or(|policy| policy.may_receive(topic))
+    }
+
+    fn denies(&self, action: Action, topic: &str) -> Option<DenyAction> {
+        let policy = self.policy.as_ref()?;
+        let decision = policy.verdict(action, topic);
+        (decision != Decision::Allow).then(|| policy.deny_action())
+    }
+
+    /// A client subscribes to this filter, without share prefix.
+    fn admit_filter(&mut self, filter: &str) {
+        if let Some(policy) = &self.policy {
+            self.is_sifted |= !policy.delivers_freely() && !policy.filter_is_safe(filter);
+        }
+    }
+}
+
+impl Slot {
+    /// The session's client has these rights from now on.
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        let is_free = policy.publishes_freely() && policy.subscribes_freely() && policy.delivers_freely();
+        let is_sifted = !is_free
+            && self.session.subscriptions().any(|(text, _)| !policy.filter_is_safe(plain_filter(text)));
+        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted };
+    }
+}
+
+/// A filter without the prefix of its share group.
+fn plain_filter(text: &str) -> &str {
+    TopicFilter::parse(text).map_or(text, |parsed| parsed.filter)
+}
+
+/// How far a change of the rules has come.
+#[derive(Debug, Default)]
+pub struct Revision {
+    /// The next connection to look at; none when all were.
+    next: Option<usize>,
+}
+
+impl Revision {
+    /// Whether there are connections still to look at.
+    pub fn is_running(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+impl Shard {
+    /// Whether a client may not publish this. Counted.
+    ///
+    /// # Errors
+    /// Where it is to be disconnected for that.
+    pub(in crate::shard) fn denies_publish(
+        &mut self,
+        key: SessionKey,
+        publish: &Publish<'_>,
+        topic: &str,
+    ) -> Result<bool, Violation> {
+        let Some(slot) = self.sessions.get(key) else { return Ok(false) };
+        if slot.rights.policy.is_none() {
+            return Ok(false);
+        }
+        let action = Action::Publish { qos: publish.qos, retain: publish.retain };
+        self.decide(key, action, topic, Metric::PacketsPublishAuthError)
+    }
+
+    /// Which filters of a SUBSCRIBE its client may not subscribe to, by their places.
+    ///
+    /// # Errors
+    /// Where it is to be disconnected for that.
+    pub(in crate::shard) fn denied_filters(
+        &mut self,
+        key: SessionKey,
+        subscribe: &Subscribe,
+    ) -> Result<SmallVec<[usize; 4]>, Violation> {
+        let mut denied = SmallVec::new();
+        if self.sessions.get(key).is_none_or(|slot| slot.rights.policy.is_none()) {
+            return Ok(denied);
+        }
+        for (place, asked) in subscribe.filters.iter().enumerate() {
+            if self.denies_subscribe(key, asked.options.qos, &asked.filter)? {
+                denied.push(place);
+            }
+        }
+        Ok(denied)
+    }
+
+    /// Whether a client may not subscribe to this filter. Counted; a filter that it may subscribe to is noted.
+    ///
+    /// # Errors
+    /// Where it is to be disconnected for that.
+    fn denies_subscribe(&mut self, key: SessionKey, qos: QoS, text: &str) -> Result<bool, Violation> {
+        let filter = plain_filter(text);
+        let is_denied =
+            self.decide(key, Action::Subscribe { qos }, filter, Metric::PacketsSubscribeAuthError)?;
+        if !is_denied && let Some(slot) = self.sessions.get_mut(key) {
+            slot.rights.admit_filter(filter);
+        }
+        Ok(is_denied)
+    }
+
+    fn decide(
+        &mut self,
+        key: SessionKey,
+        action: Action,
+        topic: &str,
+        error: Metric,
+    ) -> Result<bool, Violation> {
+        let Some(slot) = self.sessions.get(key) else { return Ok(false) };
+        let denied = slot.rights.denies(action, topic);
+        self.tally.bump(Metric::ClientAuthorize);
+        let Some(deny_action) = denied else {
+            self.tally.bump(Metric::AuthorizationAllow);
+            return Ok(false);
+        };
+        self.tally.bump(Metric::AuthorizationDeny);
+        self.tally.bump(error);
+        tracing::debug!(client_id = slot.session.client_id(), topic, ?action, "denied by the access rules");
+        match deny_action {
+            DenyAction::Ignore => Ok(true),
+            DenyAction::Disconnect => {
+                Err(Violation::new(ReasonCode::NotAuthorized, "the access rules deny this"))
+            }
+        }
+    }
+
+    /// The rules have changed: everybody's rights are made anew, some in each pass.
+    pub(in crate::shard) fn change_access(&mut self, access: Arc<dyn Access>) {
+        self.access = access;
+        self.revision.next = Some(0);
+    }
+
+    /// Goes on with making rights anew.
+    pub fn handle_revision(&mut self) {
+        let Some(first) = self.revision.next else { return };
+        let last = first + REVISIONS_PER_PASS;
+        for token in first..last {
+            self.revise(token as Token);
+        }
+        self.revision.next = (last < self.connections.end()).then_some(last);
+    }
+
+    fn revise(&mut self, token: Token) {
+        let Some(connection) = self.connections.get(token as usize) else { return };
+        let Some(slot) = connection.session().and_then(|key| self.sessions.get_mut(key)) else { return };
+        let policy = match &connection.guest {
+            Some(guest) => self.access.policy(&guest.subject, &guest.grant),
+            None => {
+                let listener = &self.limits[usize::from(connection.listener)].id;
+                let subject = subject_of(connection, listener, slot.session.client_id(), None);
+                self.access.policy(&subject, &Grant::default())
+            }
+        };
+        slot.set_policy(policy);
+    }
+}
