@@ -29,6 +29,8 @@ mod log_figures;
 mod offline_queue;
 #[path = "20_process.rs"]
 mod process;
+#[path = "31_proxy.rs"]
+mod proxy;
 #[path = "02_publish_qos.rs"]
 mod publish_qos;
 #[path = "03_qos2_reconnect.rs"]
@@ -49,6 +51,8 @@ mod subscribe;
 mod unsubscribe;
 #[path = "13_v5_properties.rs"]
 mod v5_properties;
+#[path = "30_websocket.rs"]
+mod websocket;
 #[path = "06_wildcards_and_dollar.rs"]
 mod wildcards_and_dollar;
 #[path = "08_will.rs"]

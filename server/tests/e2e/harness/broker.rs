@@ -14,6 +14,8 @@ pub struct Broker {
     child: Child,
     mqtt: SocketAddr,
     http: SocketAddr,
+    /// Kind and name of each listener, as `ws:default`, with its address.
+    listeners: Vec<(String, SocketAddr)>,
     stderr: Arc<Mutex<String>>,
     /// Removed when the broker is dropped.
     _data: tempfile::TempDir,
@@ -60,6 +62,12 @@ impl Broker {
     /// Address of the MQTT listener.
     pub fn mqtt(&self) -> SocketAddr {
         self.mqtt
+    }
+
+    /// Address of a listener by its kind and name, as `ws:default`.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let found = self.listeners.iter().find(|(known, _)| known == name);
+        found.unwrap_or_else(|| panic!("no {name} among {:?}", self.listeners)).1
     }
 
     /// Process id.
@@ -179,8 +187,9 @@ pub fn started_with(mut command: Command, data: tempfile::TempDir) -> Broker {
             collected.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&chunk[..n]));
         }
     });
-    let (mqtt, http) = addresses(&lines, &mut child, &stderr);
-    Broker { child, mqtt, http, stderr, _data: data }
+    let (listeners, http) = addresses(&lines, &mut child, &stderr);
+    let mqtt = listeners.iter().find(|(name, _)| name == "tcp:default").expect("tests keep this listener").1;
+    Broker { child, mqtt, http, listeners, stderr, _data: data }
 }
 
 /// Runs the program with these arguments until it ends by itself.
@@ -210,18 +219,15 @@ pub fn run_to_exit(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome 
     }
 }
 
-/// Reads the two addresses from what the broker prints when it listens.
+/// Reads what the broker prints when it listens: its MQTT listeners, then the address of its management plane.
 fn addresses(
     lines: &Receiver<String>,
     child: &mut Child,
     stderr: &Mutex<String>,
-) -> (SocketAddr, SocketAddr) {
+) -> (Vec<(String, SocketAddr)>, SocketAddr) {
     let deadline = Instant::now() + PATIENCE;
-    let (mut mqtt, mut http) = (None, None);
+    let mut listeners = Vec::new();
     loop {
-        if let (Some(mqtt), Some(http)) = (mqtt, http) {
-            return (mqtt, http);
-        }
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok(line) = lines.recv_timeout(left) else {
             let _ = child.kill();
@@ -230,10 +236,16 @@ fn addresses(
             let stderr = stderr.lock().expect("no reader panics").clone();
             panic!("the broker does not listen ({status:?}):\n{stderr}");
         };
-        if let Some((_, rest)) = line.split_once("listening on tcp:default ") {
-            mqtt = rest.split_whitespace().next().and_then(|address| address.parse().ok());
-        } else if let Some((_, rest)) = line.split_once("http on ") {
-            http = rest.split_whitespace().next().and_then(|address| address.parse().ok());
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("listening"), Some("on"), Some(name), Some(address)) => {
+                // A listener of local clients has a path instead.
+                listeners.extend(address.parse().map(|address| (name.to_owned(), address)));
+            }
+            (Some("http"), Some("on"), Some(address), None) => {
+                return (listeners, address.parse().expect("an address"));
+            }
+            _ => {}
         }
     }
 }

@@ -1,10 +1,12 @@
 //! A blocking MQTT client that does only what a test says and shows everything the broker does.
 
 use super::property::{self, Property};
-use super::{AckKind, Broker, Connack, Message, Packet, ProtocolVersion, ReasonCode, message, wire};
+use super::{
+    AckKind, Broker, Connack, Message, Packet, ProtocolVersion, ReasonCode, Stream, connect, message, wire,
+};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen. Generous, because a loaded machine is no failure of the broker.
@@ -24,7 +26,7 @@ pub struct Client {
     /// Empty until the client has connected.
     pub client_id: String,
     pub connack: Option<Connack>,
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     pending: VecDeque<Packet>,
     last_packet_id: u16,
@@ -34,14 +36,16 @@ pub struct Client {
 impl Client {
     /// A TCP connection on which no packet was sent.
     pub fn unconnected(broker: &Broker, version: ProtocolVersion) -> Client {
-        let stream = TcpStream::connect(broker.mqtt()).expect("the MQTT listener accepts");
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a valid timeout");
+        Client::over(connect(broker.mqtt()), version)
+    }
+
+    /// A client on this stream, on which no packet was sent.
+    pub fn over(stream: impl Stream + 'static, version: ProtocolVersion) -> Client {
         Client {
             version,
             client_id: String::new(),
             connack: None,
-            stream,
+            stream: Box::new(stream),
             buffer: Vec::new(),
             pending: VecDeque::new(),
             last_packet_id: 0,
@@ -88,7 +92,7 @@ impl Client {
             if left.is_zero() {
                 return Event::Silence;
             }
-            self.stream.set_read_timeout(Some(left)).expect("a valid timeout");
+            self.stream.socket().set_read_timeout(Some(left)).expect("a valid timeout");
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Event::Closed,
                 Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
@@ -188,7 +192,8 @@ impl Client {
         let topic = match self.marker.clone() {
             Some(topic) => topic,
             None => {
-                let topic = format!("marker/{}", self.stream.local_addr().expect("a TCP socket").port());
+                let topic =
+                    format!("marker/{}", self.stream.socket().local_addr().expect("a TCP socket").port());
                 self.subscribe(&topic, 0);
                 self.marker = Some(topic.clone());
                 topic
@@ -209,7 +214,8 @@ impl Client {
     /// comes once every shard has applied a subscription, and lanes keep their order.
     pub fn settle(&mut self) {
         let id = self.next_packet_id();
-        let filter = format!("settled/{}/{id}", self.stream.local_addr().expect("a TCP socket").port());
+        let filter =
+            format!("settled/{}/{id}", self.stream.socket().local_addr().expect("a TCP socket").port());
         self.subscribe(&filter, 0);
         self.unsubscribe(&[&filter]);
     }
@@ -418,13 +424,13 @@ impl Client {
 
     /// Ends the connection without DISCONNECT and waits until the broker has seen it.
     pub fn vanish(mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("an open socket");
+        self.stream.socket().shutdown(Shutdown::Write).expect("an open socket");
         self.read_until_closed();
     }
 
     /// As [`Client::vanish`], also if the broker has reset the connection meanwhile.
     pub fn vanish_quietly(mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.socket().shutdown(Shutdown::Write);
         self.read_until_closed();
     }
 }

@@ -1,7 +1,7 @@
 //! The CONNECT a client opens with.
 
 use super::property::{self, Property};
-use super::{Broker, Client, Connack, Event, Packet, ProtocolVersion, wire};
+use super::{Broker, Client, Connack, Event, Packet, ProtocolVersion, Stream, wire};
 
 /// A will message.
 #[derive(Debug, Clone)]
@@ -185,9 +185,21 @@ impl Login {
         self.open(broker)
     }
 
+    /// Connects on this stream and expects to be accepted.
+    pub fn open_over(self, stream: impl Stream + 'static) -> Client {
+        let version = self.version;
+        let (client, connack) = self.answer_on(Client::over(stream, version));
+        assert_eq!(connack.code, 0, "refused: {connack:?}");
+        client
+    }
+
     /// Connects and returns the broker's answer, whatever it is.
     pub fn answer(self, broker: &Broker) -> (Client, Connack) {
-        let mut client = Client::unconnected(broker, self.version);
+        let version = self.version;
+        self.answer_on(Client::unconnected(broker, version))
+    }
+
+    fn answer_on(self, mut client: Client) -> (Client, Connack) {
         client.send_raw(&self.encode());
         match client.poll(super::PATIENCE) {
             Event::Packet(Packet::Connack(connack)) => {

@@ -6,6 +6,8 @@ mod client;
 mod login;
 mod packet;
 mod property;
+mod stream;
+pub mod websocket;
 mod wire;
 
 pub use broker::{Broker, at_shards, run_to_exit, started_with};
@@ -15,6 +17,8 @@ pub use packet::{Connack, Message, Packet, message};
 pub use property::Property;
 pub use ringmq_core::codec::{AckKind, ProtocolVersion};
 pub use ringmq_core::reason::ReasonCode;
+pub use stream::{Stream, answer_to, connect, read_to_close};
+pub use websocket::WebSocket;
 pub use wire::{frame, string};
 
 /// The versions, oldest first.

@@ -1,0 +1,53 @@
+//! What carries a client's bytes: a socket, or something upon one.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// A stream of bytes with a socket at its bottom.
+pub trait Stream: Read + Write + Send {
+    /// The socket, whose time-outs, addresses and end are those of the stream.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+/// A socket connected to this address that never waits forever.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).expect("the listener accepts");
+    socket.set_nodelay(true).expect("a TCP socket");
+    socket.set_write_timeout(Some(PATIENCE)).expect("a valid timeout");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a valid timeout");
+    socket
+}
+
+/// Sends bytes on a new connection, whether or not all are taken, and returns everything until the broker closes it.
+pub fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = connect(address);
+    let _ = socket.write_all(bytes);
+    read_to_close(&mut socket)
+}
+
+/// Everything that comes until the broker closes the connection; that it is reset at the end is no failure.
+pub fn read_to_close(stream: &mut impl Read) -> Vec<u8> {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        assert!(Instant::now() < deadline, "not closed after {} bytes", all.len());
+        match stream.read(&mut chunk) {
+            Ok(0) => return all,
+            Ok(n) => all.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("not closed after {} bytes", all.len())
+            }
+            Err(_) => return all,
+        }
+    }
+}
