@@ -187,12 +187,19 @@ impl Access for Gate {
         None
     }
 
-    fn begin_method(&self, _name: &str, _subject: &Subject) -> Option<Box<dyn Method>> {
-        None
+    fn begin_method(&self, name: &str, subject: &Subject) -> Option<Box<dyn Method>> {
+        let method = self.chains.of(&subject.listener).begin_method(name, subject)?;
+        Some(Box::new(method))
     }
 
     fn admit_known(&self, subject: &Subject) -> Verdict {
-        self.core.admit(subject, Grant::default())
+        if let Some(reason) = self.core.admission.refusal(subject) {
+            self.core.counts.count_failure();
+            return Verdict::Refuse(reason);
+        }
+        let chain = self.chains.of(&subject.listener);
+        let is_superuser = subject.user_name.as_deref().is_some_and(|name| chain.is_superuser(name));
+        self.core.admit(subject, Grant { is_superuser, ..Grant::default() })
     }
 
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {

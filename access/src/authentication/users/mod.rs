@@ -10,6 +10,6 @@ mod tests;
 
 pub use element::{BuiltInDatabase, UserIdType};
 pub use file::{UserFile, UserFileError, load};
-pub use import::{ImportError, ImportFormat, ImportKind, Imported, import};
+pub use import::{ImportError, ImportFormat, ImportKind, ImportRules, Imported, import};
 pub use row::{Row, RowError, USER_ID_BYTES_MAX};
 pub use table::{TableError, UserTable};

@@ -1,6 +1,5 @@
 //! Users in files: what is stored is found again, what is wrong is named by its line, and nobody learns who exists.
 
-use super::import::ImportRules;
 use super::*;
 use crate::authentication::chain::{Authenticator, Decision};
 use crate::authentication::password::{Argon2idCost, HashAlgorithm, PasswordHash};

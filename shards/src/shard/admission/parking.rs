@@ -184,7 +184,9 @@ impl Shard {
                 self.refuse(token, parked.connect.version, reason, None);
                 true
             }
-            Outcome::Connect { method, data } => {
+            Outcome::Connect { method, data, user_name } => {
+                // Who it proved to be is who it is, where CONNECT named nobody.
+                parked.subject.user_name = parked.subject.user_name.or(user_name);
                 // CONNACK names the method, and carries the last data. [MQTT-4.12.0-5]
                 parked.connect.properties.authentication_method = Some(method);
                 parked.connect.properties.authentication_data = data;
