@@ -8,3 +8,5 @@
 mod atomic_file;
 pub mod authentication;
 pub mod authorization;
+pub mod bans;
+pub mod guard;

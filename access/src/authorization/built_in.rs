@@ -169,13 +169,16 @@ impl BuiltInRules {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            let bytes = (&mut reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(failed)?;
+            let bytes =
+                (&mut reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(failed)?;
             if bytes == 0 && number > 1 {
                 break;
             }
-            rules
-                .take_line(number, &line)
-                .map_err(|reason| RecordError::Line { path: path.clone(), line: number, reason })?;
+            rules.take_line(number, &line).map_err(|reason| RecordError::Line {
+                path: path.clone(),
+                line: number,
+                reason,
+            })?;
         }
         Ok(rules)
     }

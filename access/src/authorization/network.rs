@@ -17,6 +17,17 @@ pub struct Network {
 pub struct NetworkError;
 
 impl Network {
+    /// The network of this prefix that an address is in; none if the prefix is longer than the address.
+    pub fn around(address: IpAddr, prefix_bits: u8) -> Option<Network> {
+        let first = masked(address.to_canonical(), prefix_bits)?;
+        Some(Network { first, prefix_bits })
+    }
+
+    /// Leading bits that all its addresses share.
+    pub fn prefix_bits(&self) -> u8 {
+        self.prefix_bits
+    }
+
     /// Whether an address is in it.
     pub fn has(&self, address: IpAddr) -> bool {
         masked(address.to_canonical(), self.prefix_bits) == Some(self.first)
@@ -103,7 +114,17 @@ mod tests {
             assert!(!network.has(outside.parse().unwrap()), "{network} {outside}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
-        for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "::/129", "10.0.0.0/8/8", "/8", "1.2.3"] {
+        for wrong in [
+            "",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "::/129",
+            "10.0.0.0/8/8",
+            "/8",
+            "1.2.3",
+        ] {
             assert_eq!(wrong.parse::<Network>(), Err(NetworkError), "{wrong}");
         }
     }

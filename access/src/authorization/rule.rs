@@ -51,7 +51,12 @@ impl Rule {
 }
 
 /// Adds a rule of the client's own. A topic with a placeholder that does not exist stands for itself.
-pub fn add_client_rule(rule: &ClientRule, subject: &Subject, policy: &mut PolicyBuilder, scratch: &mut String) {
+pub fn add_client_rule(
+    rule: &ClientRule,
+    subject: &Subject,
+    policy: &mut PolicyBuilder,
+    scratch: &mut String,
+) {
     let (text, is_exact) = match &rule.topic {
         TopicMatch::Any => {
             policy.any(rule.permission, rule.actions);
@@ -85,5 +90,9 @@ fn add_topic(
             None => return,
         },
     };
-    if is_exact { policy.exact(permission, actions, text) } else { policy.filter(permission, actions, text) };
+    if is_exact {
+        policy.exact(permission, actions, text)
+    } else {
+        policy.filter(permission, actions, text)
+    };
 }

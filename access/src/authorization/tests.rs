@@ -55,9 +55,16 @@ fn default_rules_mean_what_they_mean_in_emqx() {
         assert!(may(policy, SUBSCRIBE, "a/#") && may(policy, SUBSCRIBE, "+"));
     }
     assert!(may(&local, SUBSCRIBE, "#") && may(&local, SUBSCRIBE, "$SYS/#"));
-    assert!(!may(&remote, SUBSCRIBE, "#") && !may(&remote, SUBSCRIBE, "$SYS/a") && !may(&remote, SUBSCRIBE, "+/#"));
+    assert!(
+        !may(&remote, SUBSCRIBE, "#")
+            && !may(&remote, SUBSCRIBE, "$SYS/a")
+            && !may(&remote, SUBSCRIBE, "+/#")
+    );
     assert!(!may(&dashboard, SUBSCRIBE, "#") && may(&dashboard, SUBSCRIBE, "$SYS/#"));
-    assert!(Arc::ptr_eq(&remote, &rules.reduce(&subject("b", Some("c"), "::1"), &[])), "one policy for all others");
+    assert!(
+        Arc::ptr_eq(&remote, &rules.reduce(&subject("b", Some("c"), "::1"), &[])),
+        "one policy for all others"
+    );
 }
 
 #[test]
@@ -79,7 +86,11 @@ fn placeholders_are_filled_in_and_never_become_wildcards() {
     let policy = rules.reduce(&subject("#", Some("+"), "10.0.0.1"), &[]);
     assert!(policy.is_empty(), "what could be a wildcard matches nothing");
     let policy = rules.reduce(&subject("x", None, "10.0.0.1"), &[]);
-    assert_eq!(policy.len(), 3, "no user name and no attribute: the client id with its two topics, one also for messages");
+    assert_eq!(
+        policy.len(),
+        3,
+        "no user name and no attribute: the client id with its two topics, one also for messages"
+    );
 }
 
 #[test]
@@ -92,7 +103,11 @@ fn rules_of_the_client_come_first_and_superusers_have_none() {
     }];
     let client = subject("c", None, "10.0.0.1");
     let policy = authorizer.policy(&client, false, &own);
-    assert!(may(&policy, PUBLISH, "own/c") && !may(&policy, PUBLISH, "own/d") && !may(&policy, SUBSCRIBE, "own/c"));
+    assert!(
+        may(&policy, PUBLISH, "own/c")
+            && !may(&policy, PUBLISH, "own/d")
+            && !may(&policy, SUBSCRIBE, "own/c")
+    );
     assert!(!may(&authorizer.policy(&client, false, &[]), PUBLISH, "own/c"));
     assert!(authorizer.policy(&client, true, &[]).publishes_freely());
 }
@@ -124,7 +139,9 @@ fn mosquitto_rules_sift_messages_and_deny_first() {
     assert!(bob.may_receive("b/x") && !bob.may_receive("b/secret") && !bob.may_receive("open/a"));
     assert!(!bob.filter_is_safe("#") && !bob.filter_is_safe("b/#") && bob.filter_is_safe("a b"));
     let nobody = rules.reduce(&subject("x", None, "::1"), &[]);
-    assert!(nobody.may_receive("open/a") && !may(&nobody, PUBLISH, "open/a") && !may(&nobody, PUBLISH, "p/x/"));
+    assert!(
+        nobody.may_receive("open/a") && !may(&nobody, PUBLISH, "open/a") && !may(&nobody, PUBLISH, "p/x/")
+    );
     let eve = rules.reduce(&subject("x", Some("eve"), "::1"), &[]);
     assert!(may(&eve, PUBLISH, "e") && !eve.may_receive("e") && !may(&eve, PUBLISH, "p/x/eve"));
     let eve = rules.reduce(&subject("+", Some("eve"), "::1"), &[]);
@@ -135,7 +152,8 @@ fn mosquitto_rules_sift_messages_and_deny_first() {
 fn a_hundred_thousand_rules_load_and_cost_a_client_only_its_own() {
     let mut text = String::new();
     for number in 0..100_000 {
-        writeln!(text, r##"{{allow, {{user, "u{number}"}}, all, ["t/{number}/#", "x/${{clientid}}"]}}."##).unwrap();
+        writeln!(text, r##"{{allow, {{user, "u{number}"}}, all, ["t/{number}/#", "x/${{clientid}}"]}}."##)
+            .unwrap();
     }
     let begin = Instant::now();
     let rules = rule_set(&text, Permission::Deny);
@@ -143,7 +161,9 @@ fn a_hundred_thousand_rules_load_and_cost_a_client_only_its_own() {
     assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
     let policy = rules.reduce(&subject("c", Some("u77777"), "::1"), &[]);
     assert_eq!(policy.len(), 2);
-    assert!(may(&policy, PUBLISH, "t/77777/a") && may(&policy, PUBLISH, "x/c") && !may(&policy, PUBLISH, "t/1/a"));
+    assert!(
+        may(&policy, PUBLISH, "t/77777/a") && may(&policy, PUBLISH, "x/c") && !may(&policy, PUBLISH, "t/1/a")
+    );
     assert!(rules.reduce(&subject("c", Some("other"), "::1"), &[]).is_empty());
 }
 
@@ -178,10 +198,16 @@ fn every_source_is_loaded_in_order_and_an_error_names_it() {
     let allowed = |topic: &str| vec![plain(topic, PlainPermission::Allow)];
     built_in.set(Holder::Client("bad".into()), allowed("a")).unwrap();
     built_in.set(Holder::User("u".into()), allowed("u/${username}")).unwrap();
-    built_in.set(Holder::All, vec![plain("eq #", PlainPermission::Deny), plain("all/#", PlainPermission::Allow)]).unwrap();
+    built_in
+        .set(Holder::All, vec![plain("eq #", PlainPermission::Deny), plain("all/#", PlainPermission::Allow)])
+        .unwrap();
     built_in.save(folder.path()).unwrap();
     assert_eq!(BuiltInRules::load(folder.path()).unwrap(), built_in);
-    let source = |kind, path: Option<&std::path::Path>| SourceConfig { kind, enable: true, path: path.map(Into::into) };
+    let source = |kind, path: Option<&std::path::Path>| SourceConfig {
+        kind,
+        enable: true,
+        path: path.map(Into::into),
+    };
     let mut config = AuthorizationConfig {
         sources: vec![source(SourceKind::File, Some(&path)), source(SourceKind::BuiltInDatabase, None)],
         ..AuthorizationConfig::default()
@@ -194,9 +220,17 @@ fn every_source_is_loaded_in_order_and_an_error_names_it() {
 
     std::fs::write(&path, "{allow, all}.\n{deny, al}.").unwrap();
     let error = Authorizer::load(&config, folder.path()).unwrap_err().to_string();
-    assert!(error.ends_with("acl.conf:2:8: expected all, or an action and topics behind it, found `al`"), "{error}");
+    assert!(
+        error.ends_with("acl.conf:2:8: expected all, or an action and topics behind it, found `al`"),
+        "{error}"
+    );
     std::fs::write(&path, b"{allow, all}.\n\n\xff").unwrap();
-    assert!(Authorizer::load(&config, folder.path()).unwrap_err().to_string().contains("acl.conf:3: the rules are not"));
+    assert!(
+        Authorizer::load(&config, folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("acl.conf:3: the rules are not")
+    );
     config.sources[0].enable = false;
     std::fs::write(folder.path().join(BuiltInRules::FILE_NAME), "{}\n").unwrap();
     let error = Authorizer::load(&config, folder.path()).unwrap_err().to_string();
@@ -266,7 +300,11 @@ impl Line {
         let topics: Vec<String> = self
             .topics
             .iter()
-            .map(|(topic, is_exact)| if *is_exact { format!("{{eq, {topic:?}}}") } else { format!("{topic:?}") })
+            .map(
+                |(topic, is_exact)| {
+                    if *is_exact { format!("{{eq, {topic:?}}}") } else { format!("{topic:?}") }
+                },
+            )
             .collect();
         writeln!(
             text,
@@ -323,7 +361,9 @@ impl Whom {
             Whom::All => true,
             Whom::User(name) => subject.user_name.as_deref() == Some(name),
             Whom::Client(id) => *subject.client_id == **id,
-            Whom::UserStartsWith(start) => subject.user_name.as_deref().is_some_and(|name| name.starts_with(start)),
+            Whom::UserStartsWith(start) => {
+                subject.user_name.as_deref().is_some_and(|name| name.starts_with(start))
+            }
             Whom::Net(third) => match subject.peer.ip() {
                 std::net::IpAddr::V4(address) => address.octets()[..3] == [10, 0, *third],
                 std::net::IpAddr::V6(_) => false,
@@ -354,7 +394,8 @@ fn takes_in(rule: &[&str], asked: &[&str], is_first: bool) -> bool {
 fn verdict(lines: &[Line], subject: &Subject, action: Action, topic: &str, no_match: bool) -> bool {
     for line in lines.iter().filter(|line| line.who.is(subject) && line.is_about(action)) {
         for (wanted, is_exact) in line.topics_for(subject) {
-            let (wanted_levels, levels): (Vec<_>, Vec<_>) = (wanted.split('/').collect(), topic.split('/').collect());
+            let (wanted_levels, levels): (Vec<_>, Vec<_>) =
+                (wanted.split('/').collect(), topic.split('/').collect());
             if if is_exact { wanted == topic } else { takes_in(&wanted_levels, &levels, true) } {
                 return line.allows;
             }
@@ -366,7 +407,8 @@ fn verdict(lines: &[Line], subject: &Subject, action: Action, topic: &str, no_ma
 /// Whether a message may come through, by the rules, one after another.
 fn may_receive(lines: &[Line], subject: &Subject, topic: &str, no_match: bool) -> bool {
     for line in lines.iter().filter(|line| line.who.is(subject) && line.subscribe) {
-        let denies_all = [0, 1, 2].iter().all(|level| line.qos.as_ref().is_none_or(|levels| levels.contains(level)));
+        let denies_all =
+            [0, 1, 2].iter().all(|level| line.qos.as_ref().is_none_or(|levels| levels.contains(level)));
         let allows_some = line.qos.as_ref().is_none_or(|levels| !levels.is_empty());
         if !if line.allows { allows_some } else { denies_all } {
             continue;

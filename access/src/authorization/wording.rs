@@ -107,7 +107,8 @@ fn syntax_error(report: &str) -> RegexError {
 /// The only name that `^name$` matches, if nothing in it means anything else.
 fn whole_name(text: &str) -> Option<&str> {
     let name = text.strip_prefix('^')?.strip_suffix('$')?;
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'@' | b'/' | b'=' | b',');
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'@' | b'/' | b'=' | b',')
+    };
     name.bytes().all(is_plain).then_some(name)
 }

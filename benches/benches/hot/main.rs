@@ -10,6 +10,7 @@ mod interest;
 mod mesh;
 mod outbox;
 mod packets;
+mod rules;
 mod sessions;
 mod subject;
 mod topics;
@@ -21,8 +22,16 @@ use std::time::{Duration, Instant};
 use subject::Subject;
 
 fn main() -> io::Result<()> {
-    let areas =
-        [packets::all, varint::all, topics::all, interest::all, sessions::all, outbox::all, mesh::all];
+    let areas = [
+        packets::all,
+        varint::all,
+        topics::all,
+        interest::all,
+        sessions::all,
+        outbox::all,
+        mesh::all,
+        rules::all,
+    ];
     let subjects: Vec<Subject> = areas.iter().flat_map(|area| area()).collect();
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {

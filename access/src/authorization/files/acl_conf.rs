@@ -14,8 +14,7 @@ use ringmq_core::codec::QoS;
 pub const RULES_MAX: usize = 1_000_000;
 
 const RULE: &str = "{allow or deny, who, action, [topics]} or {allow or deny, all}";
-const WHO: &str =
-    "all, {user, NAME}, {client, ID}, {ipaddr, TEXT}, {ipaddrs, [TEXT]}, {client_attr, NAME, VALUE}, {listener, NAME}, {'and', [..]} or {'or', [..]}";
+const WHO: &str = "all, {user, NAME}, {client, ID}, {ipaddr, TEXT}, {ipaddrs, [TEXT]}, {client_attr, NAME, VALUE}, {listener, NAME}, {'and', [..]} or {'or', [..]}";
 const NAME: &str = "a string or {re, STRING}";
 const ACTION: &str = "publish, subscribe, all, or {publish, subscribe or all, [conditions]}";
 const CONDITION: &str = "{qos, 0 to 2}, {qos, [0 to 2]} or {retain, true, false or all}";
@@ -79,9 +78,9 @@ fn who(term: &Term, wordings: &mut Wordings) -> Result<Who, Fault> {
             Who::Address(list(addresses, "a list of addresses", network)?.into())
         }
         (Some("client_attr"), [name, value]) => {
-            let name = text(name).or_else(|| atom(name)).ok_or_else(|| {
-                Fault::unexpected(name, "the name of an attribute, as a string or an atom")
-            })?;
+            let name = text(name)
+                .or_else(|| atom(name))
+                .ok_or_else(|| Fault::unexpected(name, "the name of an attribute, as a string or an atom"))?;
             Who::Attribute(name.into(), wording(value, wordings)?)
         }
         (Some("listener"), [name]) => {
@@ -118,7 +117,8 @@ fn actions(term: &Term) -> Result<Actions, Fault> {
         return Ok(actions);
     }
     let [kind, conditions] = pair(term, ACTION)?;
-    let mut actions = action_named(kind).ok_or_else(|| Fault::unexpected(kind, "publish, subscribe or all"))?;
+    let mut actions =
+        action_named(kind).ok_or_else(|| Fault::unexpected(kind, "publish, subscribe or all"))?;
     let TermValue::List(conditions) = &conditions.value else {
         return Err(Fault::unexpected(conditions, "a list of conditions"));
     };
@@ -244,4 +244,3 @@ impl From<super::terms::TermError> for Fault {
         Fault::Unexpected { place, expected, found }
     }
 }
-

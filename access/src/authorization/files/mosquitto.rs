@@ -61,7 +61,8 @@ impl Lines {
         let (access, topic) = access_and_topic(line, rest)?;
         let template = template(line, topic, pattern_parts(topic))?;
         self.count += 1;
-        let list = if access == Access::Deny { &mut self.denied_patterns } else { &mut self.allowed_patterns };
+        let list =
+            if access == Access::Deny { &mut self.denied_patterns } else { &mut self.allowed_patterns };
         list.push(access.rule(Who::All, template));
         Ok(())
     }

@@ -146,7 +146,12 @@ impl<'a> TermReader<'a> {
     }
 
     /// What stands between the brackets, the opening one being next.
-    fn elements(&mut self, close: char, expected: &'static str, depth: usize) -> Result<Vec<Term>, TermError> {
+    fn elements(
+        &mut self,
+        close: char,
+        expected: &'static str,
+        depth: usize,
+    ) -> Result<Vec<Term>, TermError> {
         self.advance();
         let mut elements = Vec::new();
         self.skip_blank();
@@ -198,7 +203,11 @@ impl<'a> TermReader<'a> {
             let place = self.place;
             let kind = self.word();
             if kind != "utf8" {
-                return Err(TermError { place, expected: "`utf8`", found: format!("`{}`", Shortened(&kind)) });
+                return Err(TermError {
+                    place,
+                    expected: "`utf8`",
+                    found: format!("`{}`", Shortened(&kind)),
+                });
             }
             self.skip_blank();
         }
@@ -213,8 +222,13 @@ impl<'a> TermReader<'a> {
         loop {
             match self.peek() {
                 None => {
-                    let expected = if quote == '"' { "`\"` that ends the string" } else { "`'` that ends the atom" };
-                    return Err(TermError { place: begin, expected, found: "the end of the file".to_owned() });
+                    let expected =
+                        if quote == '"' { "`\"` that ends the string" } else { "`'` that ends the atom" };
+                    return Err(TermError {
+                        place: begin,
+                        expected,
+                        found: "the end of the file".to_owned(),
+                    });
                 }
                 Some(character) if character == quote => {
                     self.advance();
@@ -369,7 +383,9 @@ impl<'a> TermReader<'a> {
         match self.peek() {
             None => "the end of the file".to_owned(),
             Some(character) if character.is_uppercase() || character == '_' => {
-                format!("`{character}`, which begins a variable; write names in lower case or in single quotes")
+                format!(
+                    "`{character}`, which begins a variable; write names in lower case or in single quotes"
+                )
             }
             Some(character) => format!("`{}`", character.escape_debug()),
         }

@@ -42,25 +42,55 @@ fn wrong_terms_are_pointed_at() {
         ("{allow, all}", "1:13: expected `.` after the term, found the end of the file"),
         ("{allow, all}.{deny, all}.", "1:14: expected a space or a new line after `.`, found `{`"),
         ("{allow all}.", "1:8: expected `,` or `}`, found `a`"),
-        ("\n\n  {allow, all, All, []}.", "3:16: expected a tuple, a list, a string, an atom or a whole number, found `A`, which begins a variable; write names in lower case or in single quotes"),
+        (
+            "\n\n  {allow, all, All, []}.",
+            "3:16: expected a tuple, a list, a string, an atom or a whole number, found `A`, which begins a variable; write names in lower case or in single quotes",
+        ),
         ("{allow, \"all}.\n\n", "1:9: expected `\"` that ends the string, found the end of the file"),
         ("{allow, 'all}.", "1:9: expected `'` that ends the atom, found the end of the file"),
-        ("allow.", "1:1: expected {allow or deny, who, action, [topics]} or {allow or deny, all}, found `allow`"),
+        (
+            "allow.",
+            "1:1: expected {allow or deny, who, action, [topics]} or {allow or deny, all}, found `allow`",
+        ),
         ("{permit, all}.", "1:2: expected allow or deny, found `permit`"),
-        ("{allow, all, write, []}.", "1:14: expected publish, subscribe, all, or {publish, subscribe or all, [conditions]}, found `write`"),
+        (
+            "{allow, all, write, []}.",
+            "1:14: expected publish, subscribe, all, or {publish, subscribe or all, [conditions]}, found `write`",
+        ),
         ("{allow, all, {publish, [{qos, 3}]}, []}.", "1:31: expected 0, 1 or 2, found the number 3"),
         ("{allow, all, {publish, [{retain, yes}]}, []}.", "1:34: expected true, false or all, found `yes`"),
         ("{allow, all, publish, \"a\"}.", "1:23: expected a list of topics, found the string \"a\""),
         ("{allow, all, publish, [a]}.", "1:24: expected a string or {eq, STRING}, found `a`"),
-        ("{allow, {ipaddr, \"10.0.0.0/99\"}, all, []}.", "1:18: expected an IP address such as \"10.0.0.1\" or a network such as \"10.0.0.0/8\", found the string \"10.0.0.0/99\""),
+        (
+            "{allow, {ipaddr, \"10.0.0.0/99\"}, all, []}.",
+            "1:18: expected an IP address such as \"10.0.0.1\" or a network such as \"10.0.0.0/8\", found the string \"10.0.0.0/99\"",
+        ),
         ("{allow, {user, 7}, all, []}.", "1:16: expected a string or {re, STRING}, found the number 7"),
-        ("{allow, {zone, default}, all, []}.", "1:10: rules cannot look at zones; use {listener, \"KIND:NAME\"}"),
+        (
+            "{allow, {zone, default}, all, []}.",
+            "1:10: rules cannot look at zones; use {listener, \"KIND:NAME\"}",
+        ),
         ("{allow, all, all, [\"a/#/b\"]}.", "1:20: topic \"a/#/b\": not a topic filter: "),
-        ("{allow, all, all, [\"$share/g/a\"]}.", "1:20: topic \"$share/g/a\": rules are compared with the filter behind `$share/GROUP/`; leave that out"),
-        ("{allow, all, all, [\"${user}\"]}.", "1:20: topic \"${user}\": no placeholder is called ${user}; there are ${clientid}, ${username}, "),
-        ("{allow, all, all, [\"a/${clientid\"]}.", "1:20: topic \"a/${clientid\": `${` is not closed; write `}` after the name, or ${$} for a dollar sign"),
-        ("{allow, all, {publish, [{qos, 99999999999999999999}]}, []}.", "1:31: expected a whole number of at most 18 digits, found "),
-        ("{allow, all, all, [\"\\x{d800}\"]}.", "1:24: expected the number of a character, found the number 0xd800"),
+        (
+            "{allow, all, all, [\"$share/g/a\"]}.",
+            "1:20: topic \"$share/g/a\": rules are compared with the filter behind `$share/GROUP/`; leave that out",
+        ),
+        (
+            "{allow, all, all, [\"${user}\"]}.",
+            "1:20: topic \"${user}\": no placeholder is called ${user}; there are ${clientid}, ${username}, ",
+        ),
+        (
+            "{allow, all, all, [\"a/${clientid\"]}.",
+            "1:20: topic \"a/${clientid\": `${` is not closed; write `}` after the name, or ${$} for a dollar sign",
+        ),
+        (
+            "{allow, all, {publish, [{qos, 99999999999999999999}]}, []}.",
+            "1:31: expected a whole number of at most 18 digits, found ",
+        ),
+        (
+            "{allow, all, all, [\"\\x{d800}\"]}.",
+            "1:24: expected the number of a character, found the number 0xd800",
+        ),
         ("{allow, {user, {re, \"(\"}}, all, []}.", "1:21: not a regular expression: "),
     ] {
         let found = complaint(acl_conf(text));
@@ -76,7 +106,8 @@ fn expressions_that_could_take_long_are_refused_or_do_not() {
     }
     let found = complaint(acl_conf("{allow, {user, {re, \"(a{1000}){1000}\"}}, all, []}."));
     assert!(found.contains("more than 1 MiB"), "{found}");
-    let found = complaint(acl_conf(&format!("{{allow, {{user, {{re, \"{}\"}}}}, all, []}}.", "a".repeat(5000))));
+    let found =
+        complaint(acl_conf(&format!("{{allow, {{user, {{re, \"{}\"}}}}, all, []}}.", "a".repeat(5000))));
     assert!(found.contains("may have 4096 bytes and has 5000"), "{found}");
     let mut wordings = Wordings::default();
     for regex in ["^(a+)+$", "(a|aa)+$", "^(a|a?)+$", "(.*)*x"] {
@@ -94,7 +125,27 @@ fn hostile_texts_are_refused_without_harm() {
     assert!(found.len() < 300, "{}", found.len());
     let found = complaint(acl_conf(&format!("{{allow, {long}}}.")));
     assert!(found.len() < 300, "{}", found.len());
-    for text in ["{", "[", "\"", "'", "<<", "<<\"", "\\", ".", "%", "{,}", "[,]", "{allow,}.", "\"\\", "\"\\x{", "-", "--1.", "\0", "{}.", "[]."] {
+    for text in [
+        "{",
+        "[",
+        "\"",
+        "'",
+        "<<",
+        "<<\"",
+        "\\",
+        ".",
+        "%",
+        "{,}",
+        "[,]",
+        "{allow,}.",
+        "\"\\",
+        "\"\\x{",
+        "-",
+        "--1.",
+        "\0",
+        "{}.",
+        "[].",
+    ] {
         // Only that nothing panics; `%` alone is a comment.
         let _ = acl_conf(text);
     }

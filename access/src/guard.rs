@@ -1,0 +1,91 @@
+//! Rules and bans as the chains see them: who may not even try to enter, and what those may do that were let in.
+
+use crate::authentication::Admission;
+use crate::authorization::Authorizer;
+use crate::bans::Bans;
+use ringmq_core::authorization::{Policy, Subject};
+use ringmq_core::reason::ReasonCode;
+use ringmq_shards::access::Grant;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The rules in force and the bans. Changed rules are a new guard; the list of bans is shared with whoever changes it, who
+/// holds the lock only as long as one change takes.
+#[derive(Debug)]
+pub struct Guard {
+    authorizer: Authorizer,
+    bans: Arc<RwLock<Bans>>,
+}
+
+impl Guard {
+    /// A guard with these rules and this list of bans.
+    pub fn new(authorizer: Authorizer, bans: Arc<RwLock<Bans>>) -> Guard {
+        Guard { authorizer, bans }
+    }
+}
+
+impl Admission for Guard {
+    fn refusal(&self, subject: &Subject) -> Option<ReasonCode> {
+        // Every change leaves the list whole, whatever became of who made it.
+        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
+        if bans.is_empty() {
+            return None;
+        }
+        // A clock before 1970 makes bans hold.
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        bans.find(subject, now_s).map(|_| ReasonCode::Banned)
+    }
+
+    fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {
+        if grant.is_superuser || grant.attributes.is_empty() {
+            return self.authorizer.policy(subject, grant.is_superuser, &grant.rules);
+        }
+        let mut subject = subject.clone();
+        // What the client was granted replaces what it was known by.
+        subject.attributes.retain(|(known, _)| grant.attributes.iter().all(|(name, _)| name != known));
+        subject.attributes.extend(grant.attributes.iter().cloned());
+        self.authorizer.policy(&subject, false, &grant.rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorization::{RuleSet, Wordings, files};
+    use crate::bans::{Ban, Banned, BannedKind};
+    use ringmq_core::authorization::{Action, Decision, DenyAction, Permission};
+    use ringmq_core::codec::QoS;
+
+    fn subject() -> Subject {
+        Subject {
+            client_id: "c".into(),
+            user_name: None,
+            peer: ([10, 0, 0, 1], 1).into(),
+            listener: "tcp:default".into(),
+            common_name: None,
+            distinguished_name: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bans_keep_out_and_attributes_of_the_grant_count() {
+        let text = r##"{allow, {client_attr, site, "s1"}, all, ["${client_attrs.site}/#"]}."##;
+        let mut rules = RuleSet::builder(Permission::Deny, DenyAction::Ignore);
+        rules.extend(files::parse(text, files::Format::AclConf, &mut Wordings::default()).unwrap());
+        let bans = Arc::new(RwLock::new(Bans::default()));
+        let guard = Guard::new(Authorizer::new(rules.build()), Arc::clone(&bans));
+        assert_eq!(guard.refusal(&subject()), None);
+        let who = Banned::parse(BannedKind::Network, "10.0.0.0/24").unwrap();
+        let ban = Ban { who, by: "".into(), reason: "".into(), at_s: 0, until_s: None };
+        bans.write().unwrap().add(ban).unwrap();
+        assert_eq!(guard.refusal(&subject()), Some(ReasonCode::Banned));
+
+        let publish = Action::Publish { qos: QoS::AtMostOnce, retain: false };
+        let verdict = |grant: &Grant| guard.policy(&subject(), grant).verdict(publish, "s1/a");
+        let attributes = vec![("site".into(), "s1".into())];
+        assert_eq!(verdict(&Grant::default()), Decision::Deny);
+        assert_eq!(verdict(&Grant { attributes, ..Grant::default() }), Decision::Allow);
+        assert_eq!(verdict(&Grant { is_superuser: true, ..Grant::default() }), Decision::Allow);
+    }
+}
