@@ -3,9 +3,9 @@
 use super::admission::Guest;
 use super::credit::Turn;
 use super::sessions::SessionKey;
-use crate::config::{ListenerConfig, ListenerKind, SourceRule};
+use crate::config::{ListenerConfig, ListenerKind};
 use crate::quota::Quota;
-use crate::transport::{Phase, Pipeline};
+use crate::transport::Pipeline;
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::config::Duration;
 use ringmq_core::session::Outbox;
@@ -19,41 +19,22 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct ListenerTerms {
     /// Kind and name, for example `tcp:default`.
     pub id: Box<str>,
-    /// Which addresses it serves.
-    pub access_rules: Vec<SourceRule>,
     /// Open connections, over all shards.
     pub open: Quota,
     /// Bytes in an outbox above which messages are queued instead.
     pub high_watermark: usize,
     /// How long a pending send may stand still.
     pub send_timeout: Duration,
-    /// How long the header of the PROXY protocol may take.
-    proxy_timeout: Duration,
-    /// How long a TLS handshake may take.
-    handshake_timeout: Duration,
 }
 
 impl ListenerTerms {
     /// The terms of a listener; no connection open.
     pub fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig)) -> ListenerTerms {
-        let handshake_timeout = config.ssl_options.as_ref().map(|options| options.handshake_timeout);
         ListenerTerms {
             id: format!("{kind}:{name}").into(),
-            access_rules: config.access_rules.clone(),
             open: Quota::new(config.max_connections.0),
             high_watermark: usize::try_from(config.tcp_options.high_watermark.0).unwrap_or(usize::MAX),
             send_timeout: config.tcp_options.send_timeout,
-            proxy_timeout: config.proxy_protocol_timeout,
-            handshake_timeout: handshake_timeout.unwrap_or(Duration::INFINITY),
-        }
-    }
-
-    /// How long a connection may stay in a phase before MQTT; `idle_timeout` is for all that is not TLS.
-    pub fn patience(&self, phase: Phase, idle_timeout: Duration) -> Duration {
-        match phase {
-            Phase::Proxy => self.proxy_timeout,
-            Phase::Tls => self.handshake_timeout,
-            Phase::Upgrade | Phase::Open => idle_timeout,
         }
     }
 }

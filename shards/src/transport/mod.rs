@@ -7,7 +7,9 @@ pub mod proxy;
 pub mod tls;
 pub mod websocket;
 
+use crate::config::SourceRule;
 use proxy::{ProxyError, ProxyHeader, read_header};
+use ringmq_core::config::Duration;
 use std::mem;
 use std::sync::Arc;
 use tls::{PeerCertificate, TlsFailure, TlsSettings, TlsStream};
@@ -17,12 +19,28 @@ use websocket::{WebSocketOptions, write_frame};
 /// What the connections of a listener begin with.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
-    /// A header of the PROXY protocol.
-    pub proxy: bool,
+    /// Which addresses are served at all.
+    pub access_rules: Vec<SourceRule>,
+    /// A header of the PROXY protocol, which may take this long.
+    pub proxy_timeout: Option<Duration>,
     /// A TLS handshake.
     pub tls: Option<TlsSettings>,
+    /// How long that may take.
+    pub handshake_timeout: Option<Duration>,
     /// A WebSocket handshake.
     pub websocket: Option<Arc<WebSocketOptions>>,
+}
+
+impl Layers {
+    /// How long a connection may stay in a phase; `idle_timeout` is for all that has no time of its own.
+    pub fn patience(&self, phase: Phase, idle_timeout: Duration) -> Duration {
+        let own = match phase {
+            Phase::Proxy => self.proxy_timeout,
+            Phase::Tls => self.handshake_timeout,
+            Phase::Upgrade | Phase::Open => None,
+        };
+        own.unwrap_or(idle_timeout)
+    }
 }
 
 /// How far a connection is on its way to MQTT.
@@ -82,7 +100,8 @@ impl Pipeline {
     /// # Errors
     /// When TLS allows no version.
     pub fn new(layers: &Layers) -> Result<Option<Box<Pipeline>>, TransportError> {
-        if !layers.proxy && layers.tls.is_none() && layers.websocket.is_none() {
+        let has_header = layers.proxy_timeout.is_some();
+        if !has_header && layers.tls.is_none() && layers.websocket.is_none() {
             return Ok(None);
         }
         let tls = match &layers.tls {
@@ -93,7 +112,7 @@ impl Pipeline {
             WebSocket::Opening(Box::new((Upgrade::new(), Arc::clone(options))))
         };
         Ok(Some(Box::new(Pipeline {
-            header: layers.proxy.then(Vec::new),
+            header: has_header.then(Vec::new),
             tls,
             websocket: layers.websocket.as_ref().map(upgrade),
             ..Pipeline::default()

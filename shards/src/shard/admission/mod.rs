@@ -35,7 +35,7 @@ impl Shard {
             return;
         }
         let terms = &self.limits[listener];
-        if !SourceRule::admit(&terms.access_rules, peer.ip()) || !terms.open.try_enter() {
+        if !SourceRule::admit(&self.layers[listener].access_rules, peer.ip()) || !terms.open.try_enter() {
             self.tally.bump(Metric::ConnectionsRefused);
             return;
         }
@@ -214,15 +214,12 @@ impl Shard {
         let mut connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
         connack.properties.authentication_method = connect.properties.authentication_method.take();
         connack.properties.authentication_data = connect.properties.authentication_data.take();
-        let Pass { mut guest, policy } = pass;
-        if let Some(guest) = &mut guest {
-            guest.expiry_timer = self.await_expiry(token, guest.grant.expires_at_s);
-        }
+        let Pass { guest, policy } = pass;
+        self.welcome(token, guest);
         let silence_ms_max = terms.silence_ms_max(&self.config.mqtt);
 
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.stage = Stage::Attached(key);
-        connection.guest = guest;
         connection.version = connect.version;
         connection.last_received_at = self.now;
         if let Some(timer) = connection.timer.take() {
@@ -254,17 +251,21 @@ impl Shard {
         slot.session.pump(&mut cx!(self), &mut connection.outbox);
         self.live_connections += 1;
         self.outlets.push(Command::Settle(token));
-        self.tally.bump(Metric::ClientConnack);
-        self.tally.bump(Metric::ClientConnected);
-        if connect.user_name.is_none() {
-            self.tally.bump(Metric::ClientAuthAnonymous);
-        }
+        self.count_connected(connect.user_name.is_none());
         self.mark_dirty(token);
         self.refresh_shares(key);
         self.refresh_blocking(key);
         if !is_told {
             // The client takes no packet as large as its CONNACK, and nothing may come before that. [MQTT-3.2.0-1]
             self.close_now(token, CloseCause::Server(ReasonCode::PacketTooLarge));
+        }
+    }
+
+    fn count_connected(&mut self, is_anonymous: bool) {
+        self.tally.bump(Metric::ClientConnack);
+        self.tally.bump(Metric::ClientConnected);
+        if is_anonymous {
+            self.tally.bump(Metric::ClientAuthAnonymous);
         }
     }
 

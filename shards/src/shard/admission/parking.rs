@@ -15,7 +15,6 @@ use ringmq_core::hash::SeededMap;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::session::{CloseCause, Violation};
-use ringmq_core::wheel::TimerId;
 use std::fmt;
 
 /// The clients that wait: for an answer, or for their next AUTH.
@@ -185,8 +184,10 @@ impl Shard {
                 true
             }
             Outcome::Connect { method, data, user_name } => {
-                // Who it proved to be is who it is, where CONNECT named nobody.
-                parked.subject.user_name = parked.subject.user_name.or(user_name);
+                // Who it has proved to be counts, whatever CONNECT says.
+                if user_name.is_some() {
+                    parked.subject.user_name = user_name;
+                }
                 // CONNACK names the method, and carries the last data. [MQTT-4.12.0-5]
                 parked.connect.properties.authentication_method = Some(method);
                 parked.connect.properties.authentication_data = data;
@@ -254,10 +255,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Starts the time after which what a client was granted ends.
-    pub(super) fn await_expiry(&mut self, token: Token, grant_ends_s: Option<u64>) -> Option<TimerId> {
-        let at = self.journal.moment_of(grant_ends_s?.saturating_mul(1000));
-        Some(self.wheel.schedule(at.max(self.now), TimerKey::GrantExpiry(token)))
+    /// A client is let in; what it was granted may have an end.
+    pub(super) fn welcome(&mut self, token: Token, mut guest: Option<Box<Guest>>) {
+        let ends_s = guest.as_ref().and_then(|guest| guest.grant.expires_at_s);
+        if let (Some(guest), Some(ends_s)) = (&mut guest, ends_s) {
+            let at = self.journal.moment_of(ends_s.saturating_mul(1000)).max(self.now);
+            guest.expiry_timer = Some(self.wheel.schedule(at, TimerKey::GrantExpiry(token)));
+        }
+        if let Some(connection) = self.connections.get_mut(token as usize) {
+            connection.guest = guest;
+        }
     }
 
     /// What a client was granted has ended.

@@ -114,8 +114,8 @@ impl Shard {
     /// The time for what came before is no longer running, but that for the next phase.
     pub(in crate::shard) fn enter_phase(&mut self, token: Token, phase: Phase) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
-        let terms = &self.limits[usize::from(connection.listener)];
-        let patience = terms.patience(phase, self.config.mqtt.idle_timeout);
+        let layers = &self.layers[usize::from(connection.listener)];
+        let patience = layers.patience(phase, self.config.mqtt.idle_timeout);
         if let Some(timer) = connection.timer.take() {
             self.wheel.cancel(timer);
         }

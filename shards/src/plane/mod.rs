@@ -1,24 +1,25 @@
 //! Starting and stopping the shards.
 
+mod reception;
+mod tables;
+
 use crate::access::Access;
 use crate::affinity::allowed_cores;
 use crate::clock::Clock;
-use crate::config::{Bind, DataPlaneConfig, ListenerConfig, ListenerKind, ListenersConfig, NetBackend};
+use crate::config::{Bind, DataPlaneConfig, ListenersConfig, NetBackend};
 use crate::mesh::{Bell, Signal, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::probe::probe_io_uring;
 use crate::quota::Quota;
-use crate::reactor::{
-    BoundListener, Passage, PrivateTable, ShardSeed, ShardThread, bind, close_copies, probe_uring, spawn,
-};
+use crate::reactor::{BoundListener, ShardSeed, ShardThread, bind, probe_uring, spawn};
 use crate::shard::{Control, ListenerTerms, Shard, ShardParts, WallClock};
 use crate::store::{Kept, Logs, StoreError};
-use crate::transport::Layers;
-use crate::transport::tls::{TlsError, TlsSettings};
+use crate::transport::tls::TlsError;
 use crossbeam_channel::{Sender, bounded};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use reception::layers_of;
 use std::sync::Arc;
 use std::time::Duration;
+use tables::Tables;
 
 /// Requests of the control plane a shard holds before the next has to wait.
 const CONTROL_REQUESTS_MAX: usize = 16;
@@ -119,6 +120,8 @@ pub struct ListenerAddress {
 /// The running shards.
 #[derive(Debug)]
 pub struct DataPlane {
+    /// As they were opened.
+    listeners: ListenersConfig,
     addresses: Vec<ListenerAddress>,
     metrics: MetricsReader,
     shards: Vec<RunningShard>,
@@ -142,7 +145,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let cores = allowed_cores();
     let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
     let mut listeners = Vec::new();
-    let layers = layers_of(&config.listeners)?;
+    let layers = layers_of(&config.listeners, &config.listeners)?;
     for (kind, name, listener) in config.listeners.enabled() {
         listeners.push(bind(kind, name, listener, shards)?);
     }
@@ -150,6 +153,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let limits = config.listeners.enabled().map(ListenerTerms::new).collect();
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
     let mut plane = DataPlane {
+        listeners: config.listeners.clone(),
         addresses,
         metrics: MetricsReader::new(Arc::clone(&cells)),
         shards: Vec::with_capacity(shards),
@@ -161,13 +165,12 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
     let (config, limits): (_, Arc<[ListenerTerms]>) = (Arc::new(config), limits);
-    let retained_max = config.retainer.backend.max_retained_messages;
-    let retained = Arc::new(Quota::new(if retained_max == 0 { usize::MAX } else { retained_max }));
     let mut tables = if config.node.private_fd_tables {
         Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?
     } else {
         Tables::shared()
     };
+    let retained = retained_quota(&config);
     let mut controls = Vec::with_capacity(shards);
     let mut built = Vec::with_capacity(shards);
     let (journals, mut remembered) = kept.split();
@@ -193,8 +196,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     plane.logs = remembered.start(&mut built)?;
     for ((index, shard), control) in built.into_iter().enumerate().zip(controls) {
         let bell = shard.bell();
-        let sockets: Vec<OwnedFd> =
-            listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
+        let sockets = listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
         // More shards than cores share them: pinning would stack several on one core and leave another idle.
         let core = if shards <= cores.len() { cores.get(index).copied() } else { None };
         let table = tables.take();
@@ -210,47 +212,10 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     Ok(plane)
 }
 
-/// What shards with private descriptor tables need; empty for a shared table.
-struct Tables {
-    /// Of the shards not started yet, the last one first.
-    passages: Vec<Passage>,
-    /// The descriptors that belong to one shard alone, by shard.
-    own: Vec<Vec<RawFd>>,
-}
-
-impl Tables {
-    fn shared() -> Tables {
-        Tables { passages: Vec::new(), own: Vec::new() }
-    }
-
-    /// `listeners` give each shard their last socket in turn.
-    fn new(shards: usize, listeners: &[BoundListener]) -> std::io::Result<Tables> {
-        let mut passages = Passage::build(shards)?;
-        passages.reverse();
-        let own = (0..shards).map(|shard| {
-            let sockets = listeners
-                .iter()
-                .filter_map(|listener| listener.sockets.get(shards - 1 - shard))
-                .map(AsRawFd::as_raw_fd);
-            sockets.chain(passages.get(shards - 1 - shard).map(Passage::inbox)).collect()
-        });
-        let own = own.collect();
-        Ok(Tables { passages, own })
-    }
-
-    /// The table of the next shard: without the descriptors of those that come after it.
-    fn take(&mut self) -> Option<PrivateTable> {
-        let passage = self.passages.pop()?;
-        let next = self.own.len() - self.passages.len();
-        Some(PrivateTable { passage, foreign: self.own[next..].concat() })
-    }
-
-    /// A shard has its own copies now; this thread's are closed, so that a listener ends when its shard closes it.
-    fn close_copies_of(&self, shard: usize) {
-        if let Some(own) = self.own.get(shard) {
-            close_copies(own);
-        }
-    }
+/// The bound of retained messages, 0 for none.
+fn retained_quota(config: &DataPlaneConfig) -> Arc<Quota> {
+    let max = config.retainer.backend.max_retained_messages;
+    Arc::new(Quota::new(if max == 0 { usize::MAX } else { max }))
 }
 
 /// The backend to use: the configured one, or by what the kernel can do.
@@ -315,29 +280,16 @@ impl DataPlane {
         }
     }
 
-    /// Reads the certificates of all listeners again; new connections get them, those that are open stay.
+    /// What new connections of the open listeners begin with is taken from `listeners`: certificates and their files,
+    /// WebSocket, the PROXY protocol, the addresses that are served. Connections that are open stay as they are.
     ///
     /// # Errors
     /// [`TlsError`]; then everything stays as it is.
-    pub fn reload_certificates(&self, listeners: &ListenersConfig) -> Result<(), TlsError> {
-        let layers = layers_of(listeners)?;
+    pub fn change_listeners(&self, listeners: &ListenersConfig) -> Result<(), TlsError> {
+        let layers = layers_of(&self.listeners, listeners)?;
         self.tell(|| Control::Layers(Arc::clone(&layers)));
         Ok(())
     }
-}
-
-/// What the connections of each open listener begin with.
-fn layers_of(listeners: &ListenersConfig) -> Result<Arc<[Layers]>, TlsError> {
-    let layers = |(kind, name, listener): (ListenerKind, &str, &ListenerConfig)| {
-        let section = format!("listeners.{kind}.{name}.ssl_options");
-        let tls = match &listener.ssl_options {
-            Some(options) => Some(TlsSettings::load(&section, options, listener.websocket.is_some())?),
-            None => None,
-        };
-        let websocket = listener.websocket.clone().map(Arc::new);
-        Ok(Layers { proxy: listener.proxy_protocol, tls, websocket })
-    };
-    listeners.enabled().map(layers).collect()
 }
 
 fn address_of(listener: &BoundListener) -> ListenerAddress {
