@@ -19,7 +19,7 @@ Examples:
   ringmq config > ringmq.toml                         every key with its meaning, default and bounds
 
 A key is taken from --set, else from the environment, else from the file, else its default.
-kill -HUP reads log.level and log.targets again; SIGTERM and SIGINT stop the broker, a second one at once.
+kill -HUP reads what can change while it runs again (log, access, certificates); SIGTERM and SIGINT stop the broker, a second one at once.
 
 Exit codes: 0 stopped or nothing wrong, 1 wrong configuration or host (capacity: this host cannot), 2 wrong command line,
 66 and 75 see ringmq log --help, 69 io_uring cannot be used, 70 defect of RingMQ.";

@@ -1,6 +1,6 @@
 //! Log lines: to standard error, as text or JSON, with a level per target that can change while the process runs.
 
-use crate::config::{Config, Formatter, LogConfig, Sources};
+use crate::config::{Formatter, LogConfig};
 use std::io::{self, IsTerminal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -43,15 +43,10 @@ pub fn install(config: &LogConfig) -> Result<LogControl, LogError> {
 }
 
 impl LogControl {
-    /// Reads all sources again and takes `log.level` and `log.targets` from them; on any error the log stays as it is.
-    pub fn reload(&self, sources: &Sources) {
-        let config = match Config::load(sources) {
-            Ok(config) => config,
-            Err(error) => return tracing::error!("log levels stay as they are: {error}"),
-        };
-        match filter(&config.log).and_then(|filter| Ok(self.filter.reload(filter)?)) {
-            Ok(()) => tracing::info!(levels = config.log.directives(), "log levels changed"),
-            Err(error) => tracing::error!("log levels stay as they are: {error}"),
+    /// Takes `log.level` and `log.targets` from this; on an error the log stays as it is.
+    pub fn change(&self, config: &LogConfig) {
+        if let Err(error) = filter(config).and_then(|filter| Ok(self.filter.reload(filter)?)) {
+            tracing::error!("log levels stay as they are: {error}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod host;
 mod log_command;
 mod logging;
 mod panics;
+mod reload;
 mod signals;
 mod start;
 

@@ -15,8 +15,8 @@ const EXIT_BY_SIGNAL: i32 = 128;
 pub enum Request {
     /// SIGTERM or SIGINT: stop in order.
     Stop,
-    /// SIGHUP: read `[log]` again.
-    ReloadLog,
+    /// SIGHUP: read the configuration and its files again.
+    Reload,
 }
 
 /// Takes over SIGTERM, SIGINT and SIGHUP for the rest of the process.
@@ -35,7 +35,7 @@ pub fn receive() -> io::Result<Receiver<Request>> {
 fn forward(mut signals: Signals, requests: SyncSender<Request>) {
     let mut stopping = false;
     for signal in signals.forever() {
-        let request = if signal == SIGHUP { Request::ReloadLog } else { Request::Stop };
+        let request = if signal == SIGHUP { Request::Reload } else { Request::Stop };
         if stopping && request == Request::Stop {
             signal_hook::low_level::exit(EXIT_BY_SIGNAL + signal);
         }

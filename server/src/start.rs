@@ -5,6 +5,7 @@
 use crate::config::{Config, Sources};
 use crate::host::{self, HostError};
 use crate::logging::{self, LogError};
+use crate::reload::Reloader;
 use crate::signals::{self, Request};
 use ringmq_control::{Control, ControlError, ControlNode, ControlSocket};
 use ringmq_shards::DataPlane;
@@ -83,8 +84,9 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     announce(&plane, control.as_ref());
     tracing::info!(version = VERSION, shards = plane.metrics().shard_count(), "started");
     // The sender lives as long as the process, so the end of the channel cannot come before a Stop.
-    while let Ok(Request::ReloadLog) = requests.recv() {
-        log.reload(&sources);
+    let mut reloader = Reloader::new(sources, config.clone(), log);
+    while let Ok(Request::Reload) = requests.recv() {
+        reloader.reload(&plane);
     }
     stop(&config, plane, control);
     Ok(())

@@ -32,13 +32,13 @@ fn levels_are_read_again_on_sighup() {
 
     std::fs::write(&file, "[log]\nlevel = \"info\"\ntargets = { ringmq_control = \"off\" }\n").unwrap();
     running.signal(Signal::HUP);
-    running.wait_for("the new levels", |running| running.stderr().contains("log levels changed"));
+    running.wait_for("the new levels", |running| running.stderr().contains("were read again"));
     assert!(running.stderr().contains("info,ringmq_control=off"), "{}", running.stderr());
 
     std::fs::write(&file, "[log]\nlevel = \"loud\"\n").unwrap();
     running.signal(Signal::HUP);
     running.wait_for("the refusal", |running| {
-        running.stderr().contains("log levels stay as they are: log.level = \"loud\"")
+        running.stderr().contains("the configuration stays as it is: log.level = \"loud\"")
     });
 
     running.signal(Signal::TERM);
