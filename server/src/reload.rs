@@ -170,7 +170,7 @@ mod tests {
     fn only_what_differs_is_named_and_judged() {
         let before = Config::default();
         let mut after = before.clone();
-        after.log.level = "debug".to_owned();
+        after.log = toml::from_str("level = 'debug'").unwrap();
         after.mqtt.max_inflight += 1;
         if let Some(listener) = after.listeners.ssl.get_mut("default") {
             listener.max_connections = Limit(5);
