@@ -3,6 +3,7 @@
 use crate::capacity::CapacityArguments;
 use crate::config::Sources;
 use crate::log_command::LogCommand;
+use crate::users_command::UsersCommand;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -16,13 +17,14 @@ Examples:
   ringmq check --config /etc/ringmq.toml              validates the file and this host, starts nothing
   ringmq capacity --connections 1M --rate 50k/s       what such a load needs, and whether this host can
   ringmq log verify /var/lib/ringmq                   whether what is stored can be read; also dump, compact
+  ringmq users add alice                              a user of the built-in database; also del, list, import
   ringmq config > ringmq.toml                         every key with its meaning, default and bounds
 
 A key is taken from --set, else from the environment, else from the file, else its default.
 kill -HUP reads what can change while it runs again (log, access, certificates); SIGTERM and SIGINT stop the broker, a second one at once.
 
 Exit codes: 0 stopped or nothing wrong, 1 wrong configuration or host (capacity: this host cannot), 2 wrong command line,
-66 and 75 see ringmq log --help, 69 io_uring cannot be used, 70 defect of RingMQ.";
+66 and 75 see ringmq log --help and ringmq users --help, 69 io_uring cannot be used, 70 defect of RingMQ.";
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -54,6 +56,9 @@ pub enum Command {
     /// Check, show or shrink what the broker has stored.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Add, remove, list or import the users of the built-in database.
+    #[command(subcommand)]
+    Users(UsersCommand),
     /// Print the configuration file with every key at its default.
     Config,
 }
@@ -77,6 +82,7 @@ impl Arguments {
             Command::Serve(after) | Command::Check(after) | Command::Capacity { config: after, .. } => {
                 after.clone()
             }
+            Command::Users(command) => command.config().clone(),
             Command::Log(_) | Command::Config => ConfigArguments::default(),
         };
         let sources = Sources {

@@ -13,6 +13,7 @@ mod panics;
 mod reload;
 mod signals;
 mod start;
+mod users_command;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -31,6 +32,8 @@ enum Failure {
     #[error(transparent)]
     Log(#[from] log_command::LogError),
     #[error(transparent)]
+    Users(#[from] users_command::UsersError),
+    #[error(transparent)]
     Start(#[from] StartError),
 }
 
@@ -39,6 +42,7 @@ impl Failure {
         match self {
             Failure::Config(_) | Failure::Calibration(_) => 1,
             Failure::Log(error) => error.exit_code(),
+            Failure::Users(error) => error.exit_code(),
             Failure::Start(error) => error.exit_code(),
         }
     }
@@ -64,6 +68,7 @@ fn run(command: Command, sources: Sources) -> Result<ExitCode, Failure> {
         Command::Check(_) => Ok(check::check(&Config::load(&sources)?)),
         Command::Capacity { capacity, .. } => Ok(capacity::run(*capacity, &Config::load(&sources)?)?),
         Command::Log(command) => Ok(log_command::run(&command)?),
+        Command::Users(command) => Ok(users_command::run(&command, &Config::load(&sources)?)?),
         Command::Config => {
             let _ = std::io::stdout().write_all(config::DEFAULT_FILE.as_bytes());
             Ok(ExitCode::SUCCESS)

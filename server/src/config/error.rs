@@ -72,6 +72,16 @@ pub enum ConfigError {
         /// What it must be.
         expected: String,
     },
+    /// An element of a chain. Its value is not shown: it may hold a secret.
+    #[error("{element} ({origin}): {reason}; see docs/authentication.md for the keys of each element")]
+    Element {
+        /// The element, numbered from 0.
+        element: String,
+        /// Where its chain was set.
+        origin: Origin,
+        /// What is wrong.
+        reason: String,
+    },
     /// A name the operator chose for a listener or log target.
     #[error(
         "{section}.{name:?} ({origin}): the name must be 1 to {bytes_max} letters, digits, `_`, `-` or `:`; choose another"

@@ -3,6 +3,7 @@
 //! Defaults, then the file, then the environment, then `--set`; a later source wins key by key. Nothing here looks at
 //! the host: a configuration that loads may still name a port that is in use.
 
+mod chain;
 mod consistency;
 mod error;
 mod item;
@@ -16,15 +17,20 @@ pub use error::ConfigError;
 pub use log::{Formatter, LogConfig};
 pub use source::Sources;
 
+use chain::{check_chain, listener_of_chain};
 use consistency::{check_consistency, enabled_addresses};
 use known::{KeyKind, KnownKeys, check_names};
+use ringmq_access::authentication::{Anonymous, AuthenticationConfig, ElementConfig};
+use ringmq_access::authorization::AuthorizationConfig;
+use ringmq_access::bans::FlappingConfig;
 use ringmq_control::DashboardConfig;
 use ringmq_core::config::{MqttConfig, RetainerConfig};
 use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig};
 use ringmq_shards::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
-use rule::rule_of;
+use rule::{Rule, rule_of};
 use serde::{Deserialize, Serialize};
 use setting::{KeyPath, Origins, Setting};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use toml::{Table, Value};
 
@@ -35,6 +41,14 @@ pub const DEFAULT_FILE: &str = include_str!("../../ringmq.toml");
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who may enter where no chain is configured.
+    pub anonymous: Anonymous,
+    /// How clients prove who they are.
+    pub authentication: Vec<ElementConfig>,
+    /// The chains of listeners that have one of their own, by kind and name. Not part of their sections, because the
+    /// data plane knows nothing of chains.
+    #[serde(skip)]
+    pub listener_authentication: BTreeMap<String, Vec<ElementConfig>>,
     /// The process.
     pub node: NodeConfig,
     /// The lanes between shards.
@@ -51,6 +65,10 @@ pub struct Config {
     pub durability: DurabilityConfig,
     /// The store.
     pub persistence: PersistenceConfig,
+    /// What clients may do.
+    pub authorization: AuthorizationConfig,
+    /// Clients that come and go too often.
+    pub flapping_detect: FlappingConfig,
     /// The management plane.
     pub dashboard: DashboardConfig,
     /// Log lines.
@@ -80,6 +98,15 @@ impl Config {
         }
     }
 
+    /// Every chain of authentication.
+    pub fn authentication(&self) -> AuthenticationConfig {
+        AuthenticationConfig {
+            anonymous: self.anonymous,
+            chain: self.authentication.clone(),
+            listeners: self.listener_authentication.clone(),
+        }
+    }
+
     /// The key and address of every listener that is opened, MQTT first.
     pub fn enabled_addresses(&self) -> Vec<(String, SocketAddr)> {
         enabled_addresses(self).into_iter().map(|(key, address)| (key.to_string(), address)).collect()
@@ -96,7 +123,14 @@ impl Config {
         let defaults = table.clone();
         let known = KnownKeys::of(&table);
         let mut origins = Origins::default();
-        for setting in settings {
+        let mut listener_authentication = BTreeMap::new();
+        for mut setting in settings {
+            if let Some((listener, entry)) = listener_of_chain(&setting, &known) {
+                listener_authentication.insert(listener, check_chain(&setting)?);
+                // The listener itself exists at its defaults, as if its section were empty.
+                setting.path = entry;
+                setting.value = Value::Table(Table::new());
+            }
             let value = accept(&known, &setting)?;
             if let Some(value) = value {
                 open_listener(&mut table, &defaults, &setting.path);
@@ -105,8 +139,9 @@ impl Config {
             origins.record(setting.path, setting.origin);
         }
         // Every value has passed its rule, so what fails here is a rule that does not fit its field.
-        let config = Config::deserialize(table)
+        let mut config = Config::deserialize(table)
             .map_err(|source| ConfigError::Defaults { reason: source.to_string() })?;
+        config.listener_authentication = listener_authentication;
         check_consistency(&config, &origins)?;
         Ok(config)
     }
@@ -122,6 +157,9 @@ fn accept(known: &KnownKeys, setting: &Setting) -> Result<Option<Value>, ConfigE
         KeyKind::Section | KeyKind::Entry => Err(ConfigError::section(setting)),
         KeyKind::Key => {
             let rule = rule_of(&setting.path).ok_or_else(|| ConfigError::unknown(setting, known))?;
+            if rule == Rule::Chain {
+                check_chain(setting)?;
+            }
             let value = rule.accept(setting).ok_or_else(|| ConfigError::value(setting, &rule))?;
             Ok(Some(value))
         }

@@ -6,9 +6,12 @@
 use super::item::{Item, Word};
 use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
+use ringmq_access::authentication::ELEMENTS_MAX;
+use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit};
 use ringmq_core::limits::SHARDS_MAX;
 use ringmq_core::topic::TopicFilter;
+use serde::Deserialize;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use toml::Value;
@@ -40,8 +43,12 @@ pub enum Rule {
     Path,
     /// Any text an MQTT string can hold.
     Text,
+    /// Elements of a chain of authentication.
+    Chain,
     /// Levels of durability for topic filters.
     LevelRules,
+    /// Sources of access rules.
+    RuleSources,
     /// A list of such items.
     List(Item),
     /// A text of this form.
@@ -59,9 +66,14 @@ const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject", "block
 const STORE_POLICIES: &[&str] = &["refuse", "drop_oldest", "stop_reading"];
 const REJECTIONS: &[&str] = &["close", "drop"];
 const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
+const ANONYMOUS: &[&str] = &["nobody", "loopback", "everyone"];
 const DURABILITY_LEVELS: &[&str] = &["memory", "wal", "fsync"];
 /// Rules of durability, each of which every publication above QoS 0 is compared with.
 const LEVEL_RULES_MAX: usize = 64;
+const NO_MATCH: &[&str] = &["allow", "deny"];
+const DENY_ACTIONS: &[&str] = &["ignore", "disconnect"];
+const RULE_SOURCES_MAX: usize = 16;
+const DAY_S: u64 = 86_400;
 /// Items of a list that a connection may be compared with.
 const LIST_ITEMS_MAX: usize = 1000;
 const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san"];
@@ -83,6 +95,8 @@ const fn bytes(from: u64, to: u64) -> Rule {
 
 /// All rules. A `*` stands for the name of a listener or log target.
 pub const RULES: &[(&str, Rule)] = &[
+    ("anonymous", Rule::Choice(ANONYMOUS)),
+    ("authentication", Rule::Chain),
     ("node.name", Rule::NodeName),
     ("node.data_dir", Rule::Path),
     ("node.shards", Rule::Count(0, SHARDS_MAX as u64)),
@@ -168,6 +182,16 @@ pub const RULES: &[(&str, Rule)] = &[
     ("persistence.full_policy", Rule::Choice(STORE_POLICIES)),
     ("persistence.compaction_rate", bytes(0, u64::MAX)),
     ("persistence.strict", Rule::Flag),
+    ("authorization.no_match", Rule::Choice(NO_MATCH)),
+    ("authorization.deny_action", Rule::Choice(DENY_ACTIONS)),
+    ("authorization.sources", Rule::RuleSources),
+    ("authorization.cache.enable", Rule::Flag),
+    ("authorization.cache.max_size", Rule::Count(1, 1024)),
+    ("authorization.cache.ttl", time(1, DAY_S)),
+    ("flapping_detect.enable", Rule::Flag),
+    ("flapping_detect.window_time", time(1, DAY_S)),
+    ("flapping_detect.max_count", Rule::Count(1, 65_535)),
+    ("flapping_detect.ban_time", time(1, 365 * DAY_S)),
     ("dashboard.listeners.http.enable", Rule::Flag),
     ("dashboard.listeners.http.bind", Rule::Address),
     ("log.level", Rule::Choice(LEVELS)),
@@ -228,12 +252,22 @@ impl Rule {
                 .as_array()
                 .filter(|items| items.len() <= LIST_ITEMS_MAX && items.iter().all(|value| item.fits(value)))
                 .map(|items| Value::Array(items.clone())),
+            // Judged by `check_chain`, whose errors never show a value.
+            Rule::Chain => value.is_array().then(|| value.clone()),
             Rule::LevelRules => value
                 .as_array()
                 .filter(|rules| rules.len() <= LEVEL_RULES_MAX && rules.iter().all(is_level_rule))
                 .map(|rules| Value::Array(rules.clone())),
+            Rule::RuleSources => value
+                .as_array()
+                .filter(|sources| sources.len() <= RULE_SOURCES_MAX && sources.iter().all(is_rule_source))
+                .map(|sources| Value::Array(sources.clone())),
         }
     }
+}
+
+fn is_rule_source(source: &Value) -> bool {
+    SourceConfig::deserialize(source.clone()).is_ok()
 }
 
 /// A table of a topic filter and a level, and nothing else.
@@ -312,9 +346,14 @@ impl fmt::Display for Rule {
             Rule::Text => write!(f, "a text of at most {TEXT_BYTES_MAX} bytes"),
             Rule::Word(word) => word.fmt(f),
             Rule::List(item) => write!(f, "a list of at most {LIST_ITEMS_MAX} of {item}"),
+            Rule::Chain => write!(f, "at most {ELEMENTS_MAX} elements, see docs/authentication.md"),
             Rule::LevelRules => write!(
                 f,
                 "at most {LEVEL_RULES_MAX} of {{ filter = \"a topic filter, not shared\", level = \"memory, wal or fsync\" }}"
+            ),
+            Rule::RuleSources => write!(
+                f,
+                "at most {RULE_SOURCES_MAX} of {{ type = \"file, mosquitto_acl_file or built_in_database\", enable = true or false, path = \"a file\" }}"
             ),
         }
     }

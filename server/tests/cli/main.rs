@@ -11,4 +11,5 @@ mod measured;
 mod process;
 mod refusals;
 mod signals;
+mod users;
 mod words;

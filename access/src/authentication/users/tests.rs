@@ -246,17 +246,17 @@ fn csv_json_and_mosquitto_files_are_imported() {
 
 #[test]
 fn a_file_of_mosquitto_passwd_is_imported() {
-    // mosquitto_passwd -b file user pw, of Mosquitto 2.0.
-    let line = "user:$7$101$FZ0Zq5h6xnpyz38I$";
-    let salt =
-        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, "FZ0Zq5h6xnpyz38I").unwrap();
-    let mut key = [0; 64];
-    crate::authentication::password::MacFunction::Sha512.pbkdf2(b"pw", &salt, 101, &mut key);
-    let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
+    // mosquitto_passwd -b file user pw, and with -H sha512, of Mosquitto 2.0.
+    let iterated = "\
+user:$7$101$CHxw7uov/o3XvT6X$d3CSkMcQXypNSLM0kpdYgyPvm++Y1b5qHrG1j4TDYg2JuvMOlCfjbsZnVF3ySLeD7VMiESTJKRsS0KpwJlSngw==";
+    let salted = "\
+dev:$6$GYu2cKKe02RsvAcB$QSQcGl6smBHvK1Ulg6ocu8UtXxKG5QrsaDLx9UfxBQn/Bn0oJccv8nZCde4iIK6ZghijZY2PpomstMXkRKfUmQ==";
     let mut importing = Importing::new();
-    let text = format!("# users\n{line}{key}\r\n\n");
+    let text = format!("# users\n{iterated}\r\n\n{salted}\n");
     importing.import("password_file", ImportKind::Hash, &text).unwrap();
-    assert!(importing.admits("user", "pw") && !importing.admits("user", "pq"));
+    for user in ["user", "dev"] {
+        assert!(importing.admits(user, "pw") && !importing.admits(user, "pq"));
+    }
 }
 
 #[test]
