@@ -27,6 +27,8 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 pub struct Broker {
     process: Live,
     port: u16,
+    /// Kind and name of each listener with an address, as `ws:default`, and its port.
+    listeners: Vec<(String, u16)>,
     http_port: u16,
     folder: PathBuf,
 }
@@ -56,7 +58,7 @@ impl Broker {
             command.args(["--set", setting]);
         }
         let process = Live::start(&mut command, log.into())?;
-        let mut broker = Self { process, port: 0, http_port: 0, folder };
+        let mut broker = Self { process, port: 0, listeners: Vec::new(), http_port: 0, folder };
         broker.read_ports().with_context(|| broker.to_last_words())?;
         Ok(broker)
     }
@@ -64,6 +66,15 @@ impl Broker {
     /// The MQTT port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of a listener by its kind and name, as `ws:default`.
+    ///
+    /// # Errors
+    /// The broker has not said that it is open.
+    pub fn port_of(&self, listener: &str) -> Result<u16> {
+        let found = self.listeners.iter().find(|(name, _)| name == listener);
+        found.map(|(_, port)| *port).with_context(|| format!("the broker does not listen on {listener}"))
     }
 
     /// The process id.
@@ -109,9 +120,16 @@ impl Broker {
 
     fn read_ports(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        self.port = read_port(&mut self.process, MQTT, deadline)?;
-        self.http_port = read_port(&mut self.process, HTTP, deadline)?;
-        Ok(())
+        while let Some(line) = self.process.next_line(deadline)? {
+            if let Some(listener) = listener_of(&line) {
+                self.listeners.push(listener);
+            } else if let Some(port) = port_of(&line, HTTP) {
+                self.http_port = port.parse().with_context(|| format!("the port in `{line}`"))?;
+                self.port = self.port_of("tcp:default")?;
+                return Ok(());
+            }
+        }
+        bail!("the broker ended before it said `{HTTP}`")
     }
 
     fn to_last_words(&self) -> String {
@@ -123,6 +141,8 @@ impl Broker {
 
 /// What stands before the address of the MQTT listener, which a starting broker names first.
 pub const MQTT: &str = "listening on tcp:default ";
+/// What stands before each listener.
+const LISTENER: &str = "listening on ";
 /// What stands before the address of the control plane.
 const HTTP: &str = "http on ";
 
@@ -145,6 +165,13 @@ fn port_of<'a>(line: &'a str, words: &str) -> Option<&'a str> {
     address.split_whitespace().next()?.rsplit_once(':').map(|(_, port)| port)
 }
 
+/// The listener in `listening on KIND:NAME 127.0.0.1:PORT`.
+fn listener_of(line: &str) -> Option<(String, u16)> {
+    let (name, address) = line.strip_prefix(LISTENER)?.split_once(' ')?;
+    let port = address.split_whitespace().next()?.rsplit_once(':')?.1.parse().ok()?;
+    Some((name.to_owned(), port))
+}
+
 /// The value of `NAME{LABELS} VALUE` in the Prometheus text format.
 fn gauge(text: &str, name: &str) -> Option<u64> {
     let mut samples = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
@@ -161,6 +188,9 @@ mod tests {
         assert_eq!(port_of("listening on tcp:default 127.0.0.1:1883 (2 shards)", MQTT), Some("1883"));
         assert_eq!(port_of("http on 127.0.0.1:18083", MQTT), None);
         assert_eq!(port_of("http on 127.0.0.1:18083", HTTP), Some("18083"));
+        assert_eq!(listener_of("listening on ws:web 127.0.0.1:8083"), Some(("ws:web".to_owned(), 8083)));
+        assert_eq!(listener_of("listening on unix:default ./data/mqtt.sock"), None);
+        assert_eq!(listener_of("http on 127.0.0.1:18083"), None);
     }
 
     #[test]

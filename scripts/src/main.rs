@@ -27,9 +27,9 @@ cargo x <task>
   test [STEP…]              the gate: fmt, clippy, test, loom, build, interop, host, load, million
                             (all, or those named)
   tidy                      the checkable part of the style guide, over every tracked .rs file
-  interop [--broker A:P]    mosquitto clients, paho-mqtt, MQTT.js and rumqttc against the release binary
-          [--shards 1,4]    with these shard counts (--broker instead: against a broker already running)
-          [--client NAME]   only clients whose name contains NAME
+  interop [--broker A:P]    mosquitto clients, paho-mqtt, MQTT.js (in chromium too) and rumqttc against the release
+          [--shards 1,4]    binary, with these shard counts, over TCP, TLS, WebSocket and behind haproxy
+          [--client NAME]   only clients whose name contains NAME (--broker: one already running, over TCP only)
   fuzz [--seconds 60]       every fuzz target for that long (--target NAME: only that one)
   load [--seconds 30]       100 publishers to 100 subscribers at QoS 0, 1, 2, then idle connections
        [--connections 18000]

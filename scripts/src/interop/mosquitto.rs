@@ -91,13 +91,7 @@ impl Tools {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let version = match self.version {
-            "3.1" => "mqttv31",
-            "3.1.1" => "mqttv311",
-            _ => "mqttv5",
-        };
-        let port = self.target.port.to_string();
-        ["-h", &self.target.host, "-p", &port, "-V", version].map(str::to_owned).to_vec()
+        arguments(&self.target, self.version)
     }
 
     /// Starts `mosquitto_sub` and waits until its subscriptions are granted.
@@ -297,6 +291,21 @@ impl Tools {
         ensure!(message == "b:1 a:2 b:3|text/plain|key|answer", "properties: {message}");
         Ok(())
     }
+}
+
+/// What both programs need to reach the broker and speak this version.
+pub fn arguments(target: &Target, version: &str) -> Vec<String> {
+    let version = match version {
+        "3.1" => "mqttv31",
+        "3.1.1" => "mqttv311",
+        _ => "mqttv5",
+    };
+    let port = target.port.to_string();
+    let mut words = ["-h", &target.host, "-p", &port, "-V", version].map(str::to_owned).to_vec();
+    if let Some(authority) = &target.authority {
+        words.extend(["--cafile".to_owned(), authority.display().to_string()]);
+    }
+    words
 }
 
 fn numbers(count: u32) -> Vec<String> {

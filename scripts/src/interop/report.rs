@@ -52,7 +52,7 @@ impl Row {
         let failed = self.failures().count();
         let end = if failed == 0 { "ok".to_owned() } else { format!("{failed} FAILED") };
         let name = format!("{} {}", self.client, self.version);
-        format!("{name:<16} {:>2} shards {:>6.1} s  {end}", self.shards, self.took.as_secs_f64())
+        format!("{name:<24} {:>2} shards {:>6.1} s  {end}", self.shards, self.took.as_secs_f64())
     }
 
     fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -99,14 +99,14 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "{:<10} {:<7} {:>6} {:>6}", "client", "version", "shards", "s")?;
+        write!(out, "{:<18} {:<7} {:>6} {:>6}", "client", "version", "shards", "s")?;
         for case in CASES {
             write!(out, "  {case}")?;
         }
         writeln!(out)?;
         for row in &self.rows {
             let seconds = row.took.as_secs_f64();
-            write!(out, "{:<10} {:<7} {:>6} {seconds:>6.1}", row.client, row.version, row.shards)?;
+            write!(out, "{:<18} {:<7} {:>6} {seconds:>6.1}", row.client, row.version, row.shards)?;
             for (case, outcome) in CASES.iter().zip(&row.outcomes) {
                 let mark = match outcome {
                     Outcome::Passed => "ok",

@@ -28,6 +28,13 @@ pub fn run_mqtt_js(installed: &Clients, target: &Target, version: &str) -> Resul
     run(command.env("NODE_MODULES", &installed.node_modules), target, version)
 }
 
+/// MQTT.js in a web page that a headless chromium shows.
+pub fn run_browser(installed: &Clients, target: &Target, version: &str) -> Result<String> {
+    let mut command = Command::new("node");
+    command.arg(tree::root().join("scripts/interop/browser_client.js"));
+    run(command.env("NODE_MODULES", &installed.node_modules), target, version)
+}
+
 /// rumqttc (crates.io), built by `build_rumqttc`.
 pub fn run_rumqttc(program: &Path, target: &Target, version: &str) -> Result<String> {
     run(&mut Command::new(program), target, version)
@@ -42,6 +49,10 @@ pub fn build_rumqttc() -> Result<PathBuf> {
 
 fn run(command: &mut Command, target: &Target, version: &str) -> Result<String> {
     command.args([&target.host, &target.port.to_string(), version, &target.prefix]);
+    command.env("TRANSPORT", target.transport);
+    if let Some(authority) = &target.authority {
+        command.env("CA", authority);
+    }
     let finished = process::run_captured(command, b"", RUN_LIMIT)?;
     // What it said before it broke still counts; only a client that said nothing has no rows to show.
     if finished.stdout.is_empty() {
