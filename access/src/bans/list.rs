@@ -151,8 +151,11 @@ impl Bans {
                 who.parse().ok().and_then(|address: IpAddr| self.hosts.remove(&address.to_canonical()))
             }
             BannedKind::Network => {
-                let removed = who.parse().ok().and_then(|network: Network| self.networks.remove(&network));
-                self.recount_prefixes(removed.is_some());
+                let network: Option<Network> = who.parse().ok();
+                let removed = network.and_then(|network| self.networks.remove(&network));
+                if let (Some(network), Some(_)) = (network, &removed) {
+                    self.discount_prefix(network.prefix_bits());
+                }
                 removed
             }
             BannedKind::ClientPattern | BannedKind::UserPattern => {
@@ -174,7 +177,7 @@ impl Bans {
         self.networks.retain(|_, ban| ban.holds_at(now_s));
         self.patterns.retain(|ban| ban.holds_at(now_s));
         let removed = before - self.len();
-        self.recount_prefixes(removed > 0);
+        self.recount_prefixes();
         self.changes += u64::from(removed > 0);
         removed
     }
@@ -277,10 +280,14 @@ impl Bans {
         }
     }
 
-    fn recount_prefixes(&mut self, has_changed: bool) {
-        if !has_changed {
-            return;
+    fn discount_prefix(&mut self, bits: u8) {
+        if let Some((_, count)) = self.prefixes.iter_mut().find(|(known, _)| *known == bits) {
+            *count -= 1;
         }
+        self.prefixes.retain(|(_, count)| *count > 0);
+    }
+
+    fn recount_prefixes(&mut self) {
         self.prefixes.clear();
         let lengths: Vec<u8> = self.networks.keys().map(Network::prefix_bits).collect();
         for bits in lengths {

@@ -120,7 +120,7 @@ impl Actions {
     pub const fn at(self, qos: QosSet) -> Actions {
         let set = qos.0 as u16;
         let (q0, q1, q2) = (set & 1, set >> 1 & 1, set >> 2 & 1);
-        let publish = q0 * 0b11 | q1 * 0b1100 | q2 * 0b11_0000;
+        let publish = (q0 * 0b11) | (q1 * 0b1100) | (q2 * 0b11_0000);
         Actions(self.0 & (publish | set << 6 | RECEIVE_BIT))
     }
 

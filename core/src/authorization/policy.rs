@@ -10,7 +10,7 @@ use crate::topic::has_wildcard;
 use std::sync::Arc;
 
 /// Policies up to this many entries are searched one after another; larger ones have an index.
-const UNINDEXED_MAX: usize = 16;
+const UNINDEXED_MAX: usize = 8;
 
 /// What one client may do.
 #[derive(Debug)]

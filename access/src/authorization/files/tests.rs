@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authorization::rule::Topics;
+use crate::authorization::{BuiltInRules, Holder};
 
 fn acl_conf(text: &str) -> Result<Vec<Rule>, Fault> {
     parse(text, Format::AclConf, &mut Wordings::default())
@@ -174,4 +175,45 @@ proptest::proptest! {
         let _ = acl_conf(&text);
         let _ = parse(&text, Format::Mosquitto, &mut Wordings::default());
     }
+}
+
+/// The fenced examples of the documentation, with the word that says what they are.
+fn examples() -> Vec<(&'static str, &'static str)> {
+    let page = include_str!("../../../../docs/authorization.md");
+    let fenced = page.split("\n```").skip(1).step_by(2);
+    fenced.filter_map(|example| example.split_once('\n')).collect()
+}
+
+#[test]
+fn examples_of_the_documentation_are_right() {
+    let mut wordings = Wordings::default();
+    let mut last = "";
+    for (kind, text) in examples() {
+        last = kind;
+        match kind {
+            "erlang" => assert!(!acl_conf(text).unwrap().is_empty()),
+            "mosquitto" => assert_eq!(parse(text, Format::Mosquitto, &mut wordings).unwrap().len(), 8),
+            _ => {}
+        }
+    }
+    assert_eq!(last, "json");
+    let described = |text: &str| format!("{:?}", acl_conf(text).unwrap());
+    let default = examples()[1].1;
+    assert_eq!(described(default), described(DEFAULT_RULES));
+}
+
+#[test]
+fn files_of_the_first_version_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (_, text) in examples().into_iter().filter(|(kind, _)| *kind == "json") {
+        let is_ban = text.contains("ringmq-banned");
+        let name = if is_ban { crate::bans::Bans::FILE_NAME } else { BuiltInRules::FILE_NAME };
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let rules = BuiltInRules::load(folder.path()).unwrap();
+    assert_eq!(rules.records().count(), 3);
+    assert_eq!(rules.of(&Holder::User("meter".into()))[0].qos.as_deref(), Some(&[1][..]));
+    let bans = crate::bans::Bans::load(folder.path(), 1_763_760_000).unwrap();
+    assert_eq!(bans.len(), 3);
+    assert_eq!(bans.iter().filter(|ban| ban.until_s.is_none()).count(), 2);
 }
