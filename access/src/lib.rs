@@ -10,3 +10,4 @@ pub mod authentication;
 pub mod authorization;
 pub mod bans;
 pub mod guard;
+pub mod sources;

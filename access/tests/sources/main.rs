@@ -1,0 +1,8 @@
+//! Sources against real servers: those that Debian has are started here, each in a folder of its own on a port of its own of
+//! 127.0.0.1. Where one is not installed, its cases say so and pass.
+
+mod asking;
+mod certificates;
+mod http;
+mod redis;
+mod server;
