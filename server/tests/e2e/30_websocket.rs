@@ -2,7 +2,8 @@
 
 use crate::harness::websocket::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, UPGRADE, masked};
 use crate::harness::*;
-use std::net::SocketAddr;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const WS: [&str; 2] = ["listeners.ws.default.enable=true", "listeners.ws.default.bind=127.0.0.1:0"];
@@ -296,4 +297,34 @@ fn a_session_goes_on_over_another_transport() {
         third.expect_texts(["live"]);
         third.expect_silence(Duration::from_millis(50));
     });
+}
+
+#[test]
+fn a_thousand_handshakes_that_never_end_cost_little_and_hold_up_nobody() {
+    // A shell gives 1,024 descriptors to a process unless it is asked for more.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
+    let broker = with_ws(2, &[]);
+    let mut good = open(&broker, Login::v5("good"));
+    good.subscribe("a", 1);
+    good.publish(message("a", "before").qos(1));
+    good.expect_texts(["before"]);
+    let before = broker.rss_bytes();
+    let mut begun: Vec<TcpStream> = Vec::new();
+    for number in 0..1000 {
+        let mut socket = connect(address(&broker));
+        let mut request = b"GET /mqtt HTTP/1.1\r\nX: ".to_vec();
+        request.resize(if number % 10 == 0 { 8000 } else { 100 }, b'a');
+        std::io::Write::write_all(&mut socket, &request).expect("the broker reads");
+        begun.push(socket);
+        if number % 100 == 0 {
+            good.publish(message("a", format!("{number}")).qos(1));
+            good.expect_texts([number.to_string()]);
+        }
+    }
+    good.ping();
+    let grown = broker.rss_bytes().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+    drop(begun);
+    open(&broker, Login::v5("another")).ping();
 }

@@ -139,3 +139,31 @@ fn a_header_where_none_is_expected_is_bad_input() {
         assert_eq!(answer_to(broker.mqtt(), &[&header[..], &Login::v311("c").encode()].concat()), b"");
     }
 }
+
+/// A header of version 2 that tells of TLS and of a certificate with this common name, found good or not.
+fn with_certificate(common_name: &str, is_good: bool) -> Vec<u8> {
+    let name = [&[0x22, 0, common_name.len() as u8][..], common_name.as_bytes()].concat();
+    let told = [&[0x03, 0, 0, 0, u8::from(!is_good)][..], &name].concat();
+    let field = [&[0x20, 0, told.len() as u8][..], &told].concat();
+    binary(1, 0x11, &[&addresses()[..12], &field].concat())
+}
+
+#[test]
+fn a_certificate_that_the_balancer_has_found_good_names_the_client() {
+    at_shards(&[&SETTINGS[..], &["mqtt.peer_cert_as_clientid=cn"]].concat(), |broker| {
+        let address = broker.listener("tcp:balanced");
+        let mut first = Login::v5("one").open_over(begun_with(address, &with_certificate("device-7", true)));
+        let mut bad = Login::v5("two").open_over(begun_with(address, &with_certificate("device-7", false)));
+        let mut other = Login::v5("one").open_over(begun_with(address, &with_certificate("device-8", true)));
+        let mut named = Login::v5("three").open_over(begun_with(address, TEXT));
+        for client in [&mut first, &mut bad, &mut other, &mut named] {
+            client.ping();
+        }
+        let mut second =
+            Login::v5("four").open_over(begun_with(address, &with_certificate("device-7", true)));
+        first.expect_disconnect(ReasonCode::SessionTakenOver);
+        for client in [&mut second, &mut bad, &mut other, &mut named] {
+            client.ping();
+        }
+    });
+}
