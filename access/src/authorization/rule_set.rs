@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rules that shared policies may hold together; beyond that, clients get their own.
+/// Rules that shared policies may hold together; beyond that, sharing begins anew.
 const SHARED_RULES_MAX: usize = 1 << 20;
 /// Policies that are shared.
 const SHARED_POLICIES_MAX: usize = 4096;
@@ -136,10 +136,15 @@ impl RuleSet {
 impl Shared {
     fn keep(&mut self, picked: Vec<u32>, policy: &Arc<Policy>) {
         let rules = policy.len() + picked.len();
-        if self.policies.len() < SHARED_POLICIES_MAX && self.rules + rules <= SHARED_RULES_MAX {
-            self.rules += rules;
-            self.policies.insert(picked.into(), Arc::clone(policy));
+        if rules > SHARED_RULES_MAX {
+            return;
         }
+        // What many clients share comes back soon; what one client had would stay for ever.
+        if self.policies.len() == SHARED_POLICIES_MAX || self.rules + rules > SHARED_RULES_MAX {
+            *self = Shared::default();
+        }
+        self.rules += rules;
+        self.policies.insert(picked.into(), Arc::clone(policy));
     }
 }
 

@@ -183,6 +183,23 @@ fn a_hundred_thousand_rules_for_all_are_one_policy_that_is_searched_by_level() {
 }
 
 #[test]
+fn what_many_clients_share_is_shared_again_after_many_that_share_nothing() {
+    let mut text = String::new();
+    for number in 0..5000 {
+        writeln!(text, r##"{{allow, {{user, "u{number}"}}, all, ["t/{number}"]}}."##).unwrap();
+    }
+    let rules = rule_set(&text, Permission::Deny);
+    let common = || rules.reduce(&subject("c", None, "::1"), &[]);
+    let before = common();
+    for number in 0..5000 {
+        let policy = rules.reduce(&subject("c", Some(&format!("u{number}")), "::1"), &[]);
+        assert!(may(&policy, PUBLISH, &format!("t/{number}")));
+    }
+    let after = common();
+    assert!(!Arc::ptr_eq(&before, &after) && Arc::ptr_eq(&after, &common()));
+}
+
+#[test]
 fn every_source_is_loaded_in_order_and_an_error_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("acl.conf");
