@@ -1,18 +1,24 @@
 //! SIGHUP: the configuration is read again; what can change while the broker runs changes, the rest is named.
 
+use crate::access::AccessControl;
 use crate::config::{Config, Sources};
 use crate::logging::LogControl;
 use ringmq_shards::DataPlane;
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
-const RELOADABLE: [&str; 6] = [
+const RELOADABLE: [&str; 11] = [
     "log.level",
     "log.targets.**",
     "listeners.*.*.access_rules",
     "listeners.*.*.proxy_protocol_timeout",
     "listeners.*.*.ssl_options.**",
     "listeners.*.*.websocket.**",
+    "anonymous",
+    "authentication",
+    "authentication.**",
+    "authorization.**",
+    "listener_authentication.**",
 ];
 /// Sections whose values may hold secrets, and are not shown.
 const SECRET: [&str; 2] = ["authentication", "authorization"];
@@ -42,12 +48,13 @@ pub struct Reloader {
     sources: Sources,
     config: Config,
     log: LogControl,
+    access: AccessControl,
 }
 
 impl Reloader {
     /// The broker runs with `config`, which was read from `sources`.
-    pub fn new(sources: Sources, config: Config, log: LogControl) -> Reloader {
-        Reloader { sources, config, log }
+    pub fn new(sources: Sources, config: Config, log: LogControl, access: AccessControl) -> Reloader {
+        Reloader { sources, config, log, access }
     }
 
     /// Reads everything again. On any error, all that it concerns stays as it is.
@@ -60,6 +67,10 @@ impl Reloader {
         if let Err(error) = plane.change_listeners(&config.listeners) {
             tracing::error!("listeners stay as they are: {error}");
         }
+        match self.access.load(&config) {
+            Ok(access) => plane.change_access(&access),
+            Err(error) => tracing::error!("access control stays as it is: {error}"),
+        }
         let changes = changes(&self.config, &config);
         for change in &changes {
             tell(change);
@@ -69,6 +80,10 @@ impl Reloader {
         let (reloadable, _): (Vec<_>, Vec<_>) = changes.into_iter().partition(Change::is_reloadable);
         if !reloadable.is_empty() {
             self.config.log.clone_from(&config.log);
+            self.config.anonymous = config.anonymous;
+            self.config.authentication.clone_from(&config.authentication);
+            self.config.listener_authentication.clone_from(&config.listener_authentication);
+            self.config.authorization.clone_from(&config.authorization);
             take_listeners(&mut self.config, config);
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything that can be refused is tried before the first shard runs, so that a refusal leaves nothing behind.
 
+use crate::access::{AccessControl, AccessError};
 use crate::config::{Config, Sources};
 use crate::host::{self, HostError};
 use crate::logging::{self, LogError};
@@ -9,11 +10,9 @@ use crate::reload::Reloader;
 use crate::signals::{self, Request};
 use ringmq_control::{Control, ControlError, ControlNode, ControlSocket};
 use ringmq_shards::DataPlane;
-use ringmq_shards::access::Everybody;
 use ringmq_shards::durability::DurabilityLevel;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The version of this binary.
@@ -41,6 +40,9 @@ pub enum StartError {
     /// The management plane.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Access control.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The data plane.
     #[error(transparent)]
     DataPlane(#[from] ringmq_shards::StartError),
@@ -76,7 +78,8 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     let socket = prepare_host(&config)?;
     let requests =
         signals::receive().map_err(|source| StartError::System { what: "receive signals", source })?;
-    let plane = ringmq_shards::start(config.data_plane(), Arc::new(Everybody))?;
+    let (access_control, access) = AccessControl::open(&config)?;
+    let plane = ringmq_shards::start(config.data_plane(), access)?;
     let control = match socket {
         Some(socket) => Some(start_control(socket, &config, &plane, started)?),
         None => None,
@@ -84,7 +87,7 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     announce(&plane, control.as_ref());
     tracing::info!(version = VERSION, shards = plane.metrics().shard_count(), "started");
     // The sender lives as long as the process, so the end of the channel cannot come before a Stop.
-    let mut reloader = Reloader::new(sources, config.clone(), log);
+    let mut reloader = Reloader::new(sources, config.clone(), log, access_control);
     while let Ok(Request::Reload) = requests.recv() {
         reloader.reload(&plane);
     }
