@@ -69,7 +69,8 @@ pub struct OpenError {
     pub source: ElementError,
 }
 
-/// Makes all chains anew. Files that are named relatively are looked for in `data_dir`.
+/// Makes all chains anew. Files of users that are named relatively lie in `data_dir`, what the operator wrote where the broker
+/// was started.
 ///
 /// # Errors
 /// The first element that cannot be made.
@@ -112,12 +113,11 @@ impl Opening<'_> {
             ElementConfig::Jwt(config) => chain.add(Element::Local(Box::new(self.jwt(config)?))),
             ElementConfig::Scram(config) => chain.add_scram(self.scram(config)?),
             ElementConfig::ClientIds(config) => {
-                let ids =
-                    ClientIds::load(&self.data_dir.join(&config.file), config.no_match == OnOther::Deny)?;
+                let ids = ClientIds::load(&config.file, config.no_match == OnOther::Deny)?;
                 chain.add(Element::Local(Box::new(ids)));
             }
             ElementConfig::DeviceSecret(config) => {
-                let devices = DeviceSecrets::load(&self.data_dir.join(&config.file))?;
+                let devices = DeviceSecrets::load(&config.file)?;
                 chain.add(Element::Local(Box::new(devices)));
             }
         }
@@ -128,7 +128,7 @@ impl Opening<'_> {
         config.password_hash_algorithm.check()?;
         let path = self.data_dir.join(&config.file);
         if let Some(bootstrap) = &config.bootstrap_file {
-            let table = self.bootstrap(&path, &self.data_dir.join(bootstrap), config)?;
+            let table = self.bootstrap(&path, bootstrap, config)?;
             self.tables.insert(path.clone(), Arc::new(table));
         }
         let table = self.table(&path)?;
@@ -180,7 +180,7 @@ impl Opening<'_> {
             JwtAlgorithm::PublicKey => {
                 let text = match config.public_key.contains("-----BEGIN") {
                     true => config.public_key.clone(),
-                    false => read_text(&self.data_dir.join(&config.public_key))?,
+                    false => read_text(Path::new(&config.public_key))?,
                 };
                 KeySet::from_public_key(&text)
                     .map_err(|source| ElementError::Key { key: "public_key", source })?

@@ -57,7 +57,7 @@ fn bootstrapped_users_enter_and_changes_are_taken_up_by_a_new_gate() {
     let config = chain(json!([{
         "mechanism": "password_based", "backend": "built_in_database",
         "password_hash_algorithm": {"name": "sha256", "salt_position": "suffix"},
-        "bootstrap_file": "first.csv", "bootstrap_type": "plain",
+        "bootstrap_file": folder.path().join("first.csv"), "bootstrap_type": "plain",
     }]));
     let before = gate(&config, folder.path());
     let superuser = Verdict::Admit(Grant { is_superuser: true, ..Grant::default() });
@@ -108,7 +108,7 @@ fn elements_are_asked_in_order_and_disabled_ones_left_out() {
     let config = chain(json!([
         {"mechanism": "jwt", "secret": "a secret of enough bytes", "verify_claims": {"sub": "${username}"}},
         {"mechanism": "device_secret", "enable": false, "file": "absent"},
-        {"mechanism": "client_ids", "file": "ids", "no_match": "deny"},
+        {"mechanism": "client_ids", "file": folder.path().join("ids"), "no_match": "deny"},
     ]));
     let chains = open(&config, folder.path()).unwrap();
     assert_eq!(format!("{:?}", chains.global.elements()), "[jwt, client_ids]");

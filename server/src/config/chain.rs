@@ -60,3 +60,43 @@ pub fn listener_of_chain(setting: &Setting, known: &KnownKeys) -> Option<(String
     let is_chain = listeners == "listeners" && last == CHAIN && known.kind(&entry) == KeyKind::Entry;
     is_chain.then(|| (format!("{kind}:{name}"), entry))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::super::source::read_toml;
+    use std::path::Path;
+
+    const GUIDE: &str = include_str!("../../../docs/authentication.md");
+
+    fn read(text: &str) -> Config {
+        let mut settings = Vec::new();
+        read_toml(Path::new("guide"), text, &mut settings).unwrap();
+        Config::from_settings(settings).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+    }
+
+    #[test]
+    fn examples_of_the_guide_are_read() {
+        let lines = GUIDE.lines().map(|line| line.strip_prefix("    ").unwrap_or_default());
+        let text: Vec<&str> = lines.collect();
+        let blocks = text.split(|line| line.is_empty()).filter(|block| !block.is_empty());
+        let blocks = blocks.filter(|block| block[0].starts_with("[[") || block[0].starts_with("anonymous"));
+        let mut elements = 0;
+        for block in blocks {
+            let config = read(&block.join("\n"));
+            elements += config.authentication.len()
+                + config.listener_authentication.values().map(Vec::len).sum::<usize>();
+        }
+        assert_eq!(elements, 5, "one of each kind");
+    }
+
+    #[test]
+    fn a_listener_of_which_only_the_chain_is_set_stands_at_its_defaults() {
+        let config = read("[[listeners.tcp.lan.authentication]]\nmechanism = 'scram'\n");
+        assert_eq!(config.listeners.tcp["lan"], Default::default());
+        assert_eq!(config.listener_authentication["tcp:lan"].len(), 1);
+        let config = read("[listeners.tcp.default]\nauthentication = []\nenable = false\n");
+        assert!(config.listener_authentication["tcp:default"].is_empty());
+        assert!(!config.listeners.tcp["default"].enable);
+    }
+}

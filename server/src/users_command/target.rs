@@ -87,7 +87,6 @@ pub struct AlgorithmArguments {
 
 /// An algorithm, as it is typed.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-#[expect(missing_docs, reason = "each is the name of its algorithm")]
 pub enum AlgorithmWord {
     Argon2id,
     Bcrypt,

@@ -189,6 +189,18 @@ fn without_name_or_password_nothing_is_compared() {
     assert!(comparison.granted.is_some() && comparison.stored.matches(b"pw"));
 }
 
+proptest! {
+    #[test]
+    fn no_file_to_import_panics(
+        name in "a(\\.csv|\\.json|)",
+        is_hash in any::<bool>(),
+        text in "(user_id,password,password_hash,salt\n|\\[|a:\\$7\\$1\\$)?[ -~\n\"]{0,60}|\\PC{0,20}"
+    ) {
+        let kind = if is_hash { ImportKind::Hash } else { ImportKind::Plain };
+        let _ = Importing::new().import(&name, kind, &text);
+    }
+}
+
 struct Importing {
     folder: tempfile::TempDir,
     table: UserTable,
