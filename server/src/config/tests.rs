@@ -73,6 +73,18 @@ fn values_are_toml_or_else_text() {
 }
 
 #[test]
+fn sources_of_rules_are_a_list_or_tables() {
+    let file = "[[authorization.sources]]\ntype = \"file\"\npath = \"/a\"\n\n\
+                [[authorization.sources]]\ntype = \"built_in_database\"\nenable = false\n";
+    let tables = sources(file, &[], &[]).unwrap().authorization;
+    let list = "authorization.sources=[{type='file', path='/a'}, {type='built_in_database', enable=false}]";
+    assert_eq!(sources("", &[], &[list]).unwrap().authorization, tables);
+    assert_eq!(tables.sources.len(), 2);
+    assert_eq!(tables.sources[0].path.as_deref(), Some(Path::new("/a")));
+    assert!(tables.sources[0].enable && !tables.sources[1].enable);
+}
+
+#[test]
 fn bind_is_an_address_or_a_port() {
     for (typed, meant) in [
         ("127.0.0.1:2883", "127.0.0.1:2883"),
@@ -181,6 +193,9 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("node.shards=257", "a whole number from 0 to 256"),
         ("node.name=a/b", "1 to 255 bytes without space"),
         ("node.data_dir=", "a path of the file system"),
+        ("authorization.no_match=ignore", "one of allow, deny"),
+        ("authorization.sources=[{type=\"files\"}]", "at most 16 of { type = \"file, mosquitto_acl_file or"),
+        ("authorization.sources=[{type=\"file\", paht=\"a\"}]", "at most 16 of { type = "),
         ("mqtt.mqueue_full_policy=wait", "one of drop_oldest, drop_newest, reject, block"),
         ("persistence.full_policy=block", "one of refuse, drop_oldest, stop_reading"),
         ("mqtt.mqueue_reject_v3=0x97", "one of close, drop"),
