@@ -113,6 +113,8 @@ metrics! {
     LaneMessages = "lane.messages",
     LaneStalls = "lane.stalls",
     PublisherHolds = "publisher.holds",
+    ConnectionsDelayed = "connections.delayed",
+    PublisherThrottles = "publisher.throttles",
     ConnectionsRefused = "connections.refused",
     PersistenceRecordsPut = "persistence.records.put",
     PersistenceRecordsRemoved = "persistence.records.removed",

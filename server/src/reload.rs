@@ -7,13 +7,17 @@ use ringmq_shards::DataPlane;
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
-const RELOADABLE: [&str; 11] = [
+const RELOADABLE: [&str; 15] = [
     "log.level",
     "log.targets.**",
     "listeners.*.*.access_rules",
     "listeners.*.*.proxy_protocol_timeout",
     "listeners.*.*.ssl_options.**",
     "listeners.*.*.websocket.**",
+    "listeners.*.*.messages_rate",
+    "listeners.*.*.messages_burst",
+    "listeners.*.*.bytes_rate",
+    "listeners.*.*.bytes_burst",
     "anonymous",
     "authentication",
     "authentication.**",
@@ -103,6 +107,8 @@ fn take_listeners(running: &mut Config, read: Config) {
             let Some(read) = read.remove(name) else { continue };
             listener.access_rules = read.access_rules;
             listener.proxy_protocol_timeout = read.proxy_protocol_timeout;
+            (listener.messages_rate, listener.messages_burst) = (read.messages_rate, read.messages_burst);
+            (listener.bytes_rate, listener.bytes_burst) = (read.bytes_rate, read.bytes_burst);
             listener.ssl_options = read.ssl_options;
             listener.websocket = read.websocket;
         }

@@ -10,6 +10,7 @@ pub mod durability;
 mod log_port;
 pub mod mesh;
 pub mod metrics;
+mod pace;
 mod plane;
 mod probe;
 mod quota;

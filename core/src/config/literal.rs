@@ -12,6 +12,13 @@ pub struct LiteralError {
     expected: &'static str,
 }
 
+impl LiteralError {
+    /// This text is not what it should be.
+    pub(super) fn new(text: &str, expected: &'static str) -> LiteralError {
+        LiteralError { text: text.to_owned(), expected }
+    }
+}
+
 /// A length of time: digits and one of `ms`, `s`, `m`, `h`, `d`, or `infinity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration {

@@ -3,9 +3,11 @@
 mod literal;
 mod mqtt;
 mod priorities;
+mod rate;
 mod retainer;
 
 pub use literal::{ByteSize, Duration, Limit, LiteralError};
 pub use mqtt::{CertificateField, MqttConfig, QueueFullPolicy, RejectV3, SharedStrategy, StickyPick};
 pub use priorities::{DefaultPriority, Priority, QueuePriorities};
+pub use rate::Rate;
 pub use retainer::{RetainerBackend, RetainerConfig};

@@ -8,7 +8,7 @@ use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
 use ringmq_access::authentication::ELEMENTS_MAX;
 use ringmq_access::authorization::SourceConfig;
-use ringmq_core::config::{ByteSize, Duration, Limit};
+use ringmq_core::config::{ByteSize, Duration, Limit, Rate};
 use ringmq_core::limits::SHARDS_MAX;
 use ringmq_core::topic::TopicFilter;
 use serde::Deserialize;
@@ -53,6 +53,8 @@ pub enum Rule {
     List(Item),
     /// A text of this form.
     Word(Word),
+    /// A rate literal.
+    Pace,
 }
 
 const KB: u64 = 1 << 10;
@@ -110,6 +112,12 @@ pub const RULES: &[(&str, Rule)] = &[
     ("listeners.*.*.bind", Rule::Address),
     ("listeners.*.*.max_connections", Rule::CountOrInfinity(1)),
     ("listeners.*.*.access_rules", Rule::List(Item::SourceRule)),
+    ("listeners.*.*.max_conn_rate", Rule::Pace),
+    ("listeners.*.*.max_conn_burst", Rule::Count(0, 1_000_000)),
+    ("listeners.*.*.messages_rate", Rule::Pace),
+    ("listeners.*.*.messages_burst", Rule::Count(0, 1_000_000)),
+    ("listeners.*.*.bytes_rate", Rule::Pace),
+    ("listeners.*.*.bytes_burst", bytes(0, GB)),
     ("listeners.*.*.proxy_protocol", Rule::Flag),
     ("listeners.*.*.proxy_protocol_timeout", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
     ("listeners.*.*.tcp_options.backlog", Rule::Count(1, 65_535)),
@@ -247,6 +255,7 @@ impl Rule {
             Rule::Text => text(setting)
                 .filter(|text| text.len() <= TEXT_BYTES_MAX && !text.contains('\0'))
                 .map(Value::String),
+            Rule::Pace => literal::<Rate>(value).map(|rate| Value::String(rate.to_string())),
             Rule::Word(word) => text(setting).filter(|text| word.fits(text)).map(Value::String),
             Rule::List(item) => value
                 .as_array()
@@ -344,6 +353,7 @@ impl fmt::Display for Rule {
             }
             Rule::Path => f.write_str("a path of the file system"),
             Rule::Text => write!(f, "a text of at most {TEXT_BYTES_MAX} bytes"),
+            Rule::Pace => f.write_str("a rate such as 1000/s, 100/10s or 1MB/s, or \"infinity\""),
             Rule::Word(word) => word.fmt(f),
             Rule::List(item) => write!(f, "a list of at most {LIST_ITEMS_MAX} of {item}"),
             Rule::Chain => write!(f, "at most {ELEMENTS_MAX} elements, see docs/authentication.md"),

@@ -37,6 +37,8 @@ mod publish_qos;
 mod qos2_reconnect;
 #[path = "24_queue_policies.rs"]
 mod queue_policies;
+#[path = "35_rates.rs"]
+mod rates;
 #[path = "07_retained.rs"]
 mod retained;
 #[path = "21_retained_stream.rs"]

@@ -2,7 +2,7 @@
 
 use super::{Bind, SourceRule, TlsOptions};
 use crate::transport::websocket::WebSocketOptions;
-use ringmq_core::config::{ByteSize, Duration, Limit};
+use ringmq_core::config::{ByteSize, Duration, Limit, Rate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -127,6 +127,19 @@ pub struct ListenerConfig {
     pub max_connections: Limit,
     /// Which addresses are served. With the PROXY protocol, the balancers'.
     pub access_rules: Vec<SourceRule>,
+    /// New connections a second, over all shards; those that come faster wait, and are closed where they would wait longer
+    /// than 10 s.
+    pub max_conn_rate: Rate,
+    /// Connections beyond the rate at once.
+    pub max_conn_burst: u64,
+    /// PUBLISH packets of one client; over its rate it is not read from.
+    pub messages_rate: Rate,
+    /// Messages beyond the rate at once.
+    pub messages_burst: u64,
+    /// Bytes of one client; over its rate it is not read from.
+    pub bytes_rate: Rate,
+    /// Bytes beyond the rate at once.
+    pub bytes_burst: ByteSize,
     /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2.
     pub proxy_protocol: bool,
     /// How long that header may take. 100ms to 60s.
@@ -148,6 +161,12 @@ impl Default for ListenerConfig {
             bind: Bind::loopback(1883),
             max_connections: Limit::INFINITY,
             access_rules: vec![SourceRule::ALLOW_ALL],
+            max_conn_rate: Rate::INFINITY,
+            max_conn_burst: 0,
+            messages_rate: Rate::INFINITY,
+            messages_burst: 0,
+            bytes_rate: Rate::INFINITY,
+            bytes_burst: ByteSize(0),
             proxy_protocol: false,
             proxy_protocol_timeout: Duration::from_s(3),
             tcp_options: TcpOptions::default(),

@@ -1,8 +1,8 @@
 //! What the connections of each listener begin with, as the configuration has it.
 
 use crate::config::{ListenerConfig, ListenerKind, ListenersConfig};
-use crate::transport::Layers;
 use crate::transport::tls::{TlsError, TlsSettings};
+use crate::transport::{Layers, Rates};
 use std::sync::Arc;
 
 /// The layers of each listener that was opened with `open`, as `listeners` has them now; one that is not there any more keeps
@@ -26,6 +26,12 @@ fn layers_of_one(kind: ListenerKind, name: &str, listener: &ListenerConfig) -> R
     };
     Ok(Layers {
         access_rules: listener.access_rules.clone(),
+        rates: Rates {
+            messages: listener.messages_rate,
+            messages_burst: listener.messages_burst,
+            bytes: listener.bytes_rate,
+            bytes_burst: listener.bytes_burst.0,
+        },
         proxy_timeout: listener.proxy_protocol.then_some(listener.proxy_protocol_timeout),
         tls,
         handshake_timeout: listener.ssl_options.as_ref().map(|options| options.handshake_timeout),

@@ -4,6 +4,7 @@ use super::admission::Guest;
 use super::credit::Turn;
 use super::sessions::SessionKey;
 use crate::config::{ListenerConfig, ListenerKind};
+use crate::pace::Pace;
 use crate::quota::Quota;
 use crate::transport::Pipeline;
 use ringmq_core::codec::ProtocolVersion;
@@ -19,6 +20,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct ListenerTerms {
     /// Kind and name, for example `tcp:default`.
     pub id: Box<str>,
+    /// How fast it takes connections, over all shards.
+    pub pace: Pace,
     /// Open connections, over all shards.
     pub open: Quota,
     /// Bytes in an outbox above which messages are queued instead.
@@ -32,6 +35,7 @@ impl ListenerTerms {
     pub fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig)) -> ListenerTerms {
         ListenerTerms {
             id: format!("{kind}:{name}").into(),
+            pace: Pace::new(config.max_conn_rate, config.max_conn_burst),
             open: Quota::new(config.max_connections.0),
             high_watermark: usize::try_from(config.tcp_options.high_watermark.0).unwrap_or(usize::MAX),
             send_timeout: config.tcp_options.send_timeout,

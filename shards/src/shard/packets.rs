@@ -103,7 +103,10 @@ impl Shard {
             Stage::Closing | Stage::Lingering => Flow::Stop,
             Stage::Attached(key) => {
                 let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
-                if self.hold(token, is_publish) || (is_publish && self.hold_for_room(token, key, frame)) {
+                if self.hold(token, is_publish)
+                    || self.is_throttled(token, is_publish)
+                    || (is_publish && self.hold_for_room(token, key, frame))
+                {
                     return Flow::Hold;
                 }
                 self.tally.bump(Metric::PacketsReceived);

@@ -15,6 +15,10 @@ pub enum TimerKey {
     Connection(Token),
     /// What a client was granted ends.
     GrantExpiry(Token),
+    /// A connection that came too fast has its turn.
+    Entrance(Token),
+    /// A client that sent too much may go on.
+    Throttle(Token),
     /// A pending send did not move.
     SendStall(Token),
     /// A session expires.
@@ -34,6 +38,8 @@ impl Shard {
             match key {
                 TimerKey::Connection(token) => self.handle_connection_timer(token),
                 TimerKey::GrantExpiry(token) => self.handle_grant_expiry(token),
+                TimerKey::Entrance(token) => self.handle_entrance(token),
+                TimerKey::Throttle(token) => self.handle_throttle_over(token),
                 TimerKey::SendStall(token) => self.handle_send_stall(token),
                 TimerKey::SessionExpiry(key) => self.handle_session_expiry(key),
                 TimerKey::WillDelay(key) => self.handle_will_delay(key),

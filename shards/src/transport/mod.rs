@@ -4,12 +4,16 @@
 //! learns about it.
 
 pub mod proxy;
+mod throttle;
 pub mod tls;
 pub mod websocket;
 
 use crate::config::SourceRule;
+pub use throttle::{Rates, Throttle};
+
 use proxy::{ProxyError, ProxyHeader, read_header};
 use ringmq_core::config::Duration;
+use ringmq_core::time::Timestamp;
 use std::mem;
 use std::sync::Arc;
 use tls::{PeerCertificate, TlsFailure, TlsSettings, TlsStream};
@@ -21,6 +25,8 @@ use websocket::{WebSocketOptions, write_frame};
 pub struct Layers {
     /// Which addresses are served at all.
     pub access_rules: Vec<SourceRule>,
+    /// How much each client may send.
+    pub rates: Rates,
     /// A header of the PROXY protocol, which may take this long.
     pub proxy_timeout: Option<Duration>,
     /// A TLS handshake.
@@ -84,6 +90,7 @@ pub struct Pipeline {
     told: Option<Box<ProxyHeader>>,
     /// What the layers themselves have to say: handshakes, pongs, farewells.
     outgoing: Vec<u8>,
+    throttle: Option<Box<Throttle>>,
     is_closed: bool,
     farewell_said: bool,
 }
@@ -99,9 +106,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// When TLS allows no version.
-    pub fn new(layers: &Layers) -> Result<Option<Box<Pipeline>>, TransportError> {
+    pub fn new(layers: &Layers, now: Timestamp) -> Result<Option<Box<Pipeline>>, TransportError> {
         let has_header = layers.proxy_timeout.is_some();
-        if !has_header && layers.tls.is_none() && layers.websocket.is_none() {
+        if !has_header && layers.tls.is_none() && layers.websocket.is_none() && layers.rates.are_infinite() {
             return Ok(None);
         }
         let tls = match &layers.tls {
@@ -115,6 +122,7 @@ impl Pipeline {
             header: has_header.then(Vec::new),
             tls,
             websocket: layers.websocket.as_ref().map(upgrade),
+            throttle: Throttle::new(&layers.rates, now),
             ..Pipeline::default()
         })))
     }
@@ -127,6 +135,11 @@ impl Pipeline {
             (_, _, Some(WebSocket::Opening(_))) => Phase::Upgrade,
             _ => Phase::Open,
         }
+    }
+
+    /// What the client may send, where that is bounded.
+    pub fn throttle(&mut self) -> Option<&mut Throttle> {
+        self.throttle.as_deref_mut()
     }
 
     /// Whether the peer has ended the connection in a layer below MQTT.

@@ -1,5 +1,6 @@
 //! From an accepted socket to a session: CONNECT, home shard, handover, attaching, takeover.
 
+mod entrance;
 mod guest;
 mod parking;
 mod rights;
@@ -19,6 +20,7 @@ use super::{Ending, Shard, cx};
 use crate::config::SourceRule;
 use crate::reactor::{Parcel, Token};
 use crate::transport::{Phase, Pipeline};
+use entrance::ENTRANCE_WAIT_MS_MAX;
 use parking::name_client;
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
 use ringmq_core::metrics::Metric;
@@ -39,7 +41,14 @@ impl Shard {
             self.tally.bump(Metric::ConnectionsRefused);
             return;
         }
-        let pipeline = match Pipeline::new(&self.layers[listener]) {
+        let wait_ms = terms.pace.wait_ms(self.now);
+        if wait_ms > ENTRANCE_WAIT_MS_MAX {
+            terms.pace.give_back();
+            terms.open.leave(1);
+            self.tally.bump(Metric::ConnectionsRefused);
+            return;
+        }
+        let pipeline = match Pipeline::new(&self.layers[listener], self.now) {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 tracing::warn!(listener = %terms.id, %error, "a connection cannot be served");
@@ -49,7 +58,10 @@ impl Shard {
         };
         let phase = pipeline.as_ref().map_or(Phase::Open, |pipeline| pipeline.phase());
         let token = self.open_connection(listener as u16, Parcel::Here(socket), peer, pipeline);
-        self.enter_phase(token, phase);
+        match wait_ms {
+            0 => self.enter_phase(token, phase),
+            _ => self.keep_outside(token, wait_ms),
+        }
     }
 
     fn open_connection(

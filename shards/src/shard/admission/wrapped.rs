@@ -78,6 +78,9 @@ impl Shard {
     fn unwrap_bytes(&mut self, token: Token, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let Some(pipeline) = &mut connection.pipeline else { return };
+        if let Some(throttle) = pipeline.throttle() {
+            throttle.note_bytes(bytes.len(), self.now);
+        }
         let mut plain = std::mem::take(&mut self.handshakes.plain);
         let before = pipeline.phase();
         let result = pipeline.receive(bytes, &mut plain);
