@@ -80,7 +80,7 @@ mod tests {
         let lines = GUIDE.lines().map(|line| line.strip_prefix("    ").unwrap_or_default());
         let text: Vec<&str> = lines.collect();
         let blocks = text.split(|line| line.is_empty()).filter(|block| !block.is_empty());
-        let blocks = blocks.filter(|block| block[0].starts_with("[[") || block[0].starts_with("anonymous"));
+        let blocks = blocks.filter(|block| block[0].starts_with('[') || block[0].starts_with("anonymous"));
         let mut elements = 0;
         for block in blocks {
             let config = read(&block.join("\n"));
@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn a_listener_of_which_only_the_chain_is_set_stands_at_its_defaults() {
-        let config = read("[[listeners.tcp.lan.authentication]]\nmechanism = 'scram'\n");
+        let config = read(
+            "[listeners.tcp.default]\nenable = false\n[[listeners.tcp.lan.authentication]]\nmechanism = 'scram'\n",
+        );
         assert_eq!(config.listeners.tcp["lan"], Default::default());
         assert_eq!(config.listener_authentication["tcp:lan"].len(), 1);
         let config = read("[listeners.tcp.default]\nauthentication = []\nenable = false\n");

@@ -110,7 +110,8 @@ impl ScramMethod {
         };
         let user_name = prepared(&first.user_name);
         let acts_as_itself = first.acts_as.as_ref().is_none_or(|name| *name == first.user_name);
-        let is_claimed = self.claimed.as_deref().is_none_or(|name| name == first.user_name);
+        // A name that only looks like the user's may be another user's in access rules.
+        let is_claimed = self.claimed.as_deref().is_none_or(|name| Some(name) == user_name.as_deref());
         // A name that may not be is looked up too, so that it differs in nothing from one that is not there.
         let (keys, is_there) = self.users.keys_of(user_name.as_deref().unwrap_or(&first.user_name));
         let is_known = is_there && user_name.is_some() && acts_as_itself && is_claimed;
