@@ -113,6 +113,8 @@ metrics! {
     LaneMessages = "lane.messages",
     LaneStalls = "lane.stalls",
     PublisherHolds = "publisher.holds",
+    OverloadDelayOk = "overload_protection.delay.ok",
+    OverloadDelayTimeout = "overload_protection.delay.timeout",
     ConnectionsDelayed = "connections.delayed",
     PublisherThrottles = "publisher.throttles",
     ConnectionsRefused = "connections.refused",

@@ -25,7 +25,7 @@ use ringmq_access::authorization::AuthorizationConfig;
 use ringmq_access::bans::FlappingConfig;
 use ringmq_control::DashboardConfig;
 use ringmq_core::config::{MqttConfig, RetainerConfig};
-use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig};
+use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig};
 use ringmq_shards::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
 use rule::{Rule, rule_of};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub struct Config {
     pub mesh: MeshConfig,
     /// Where MQTT is served.
     pub listeners: ListenersConfig,
+    /// Rushes of new clients.
+    pub overload_protection: OverloadConfig,
     /// Protocol behaviour.
     pub mqtt: MqttConfig,
     /// Retained messages.
@@ -90,6 +92,7 @@ impl Config {
             node: self.node.clone(),
             mesh: self.mesh.clone(),
             listeners: self.listeners.clone(),
+            overload_protection: self.overload_protection.clone(),
             mqtt: self.mqtt.clone(),
             retainer: self.retainer.clone(),
             sessions: self.sessions.clone(),

@@ -76,6 +76,24 @@ impl Default for MeshConfig {
     }
 }
 
+/// What happens when clients come faster than a shard can let them in. Every key needs a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OverloadConfig {
+    /// Whether new clients wait while a shard is busy with others.
+    pub enable: bool,
+    /// How long a pass of a shard may take, and so what a message may wait for it, before few are let in. 1ms to 10s.
+    pub max_lag: Duration,
+    /// How long a new client may wait; then it is told that the broker is busy (0x89). 100ms to 60s.
+    pub max_wait: Duration,
+}
+
+impl Default for OverloadConfig {
+    fn default() -> OverloadConfig {
+        OverloadConfig { enable: true, max_lag: Duration::from_ms(20), max_wait: Duration::from_s(10) }
+    }
+}
+
 /// Everything the data plane needs to know.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DataPlaneConfig {
@@ -85,6 +103,8 @@ pub struct DataPlaneConfig {
     pub mesh: MeshConfig,
     /// `[listeners]`
     pub listeners: ListenersConfig,
+    /// `[overload_protection]`
+    pub overload_protection: OverloadConfig,
     /// `[mqtt]`
     pub mqtt: MqttConfig,
     /// `[retainer]`

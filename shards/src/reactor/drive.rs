@@ -18,6 +18,7 @@ pub async fn drive(mut shard: Shard, mut net: impl Network, clock: Clock, passag
     let mut border = Border::new(passage);
     while !shard.is_finished() {
         pass(&mut shard, &mut net, &mut border, clock.now());
+        shard.note_pass(clock.now());
         let busy = shard.is_busy() || net.has_more() || !border.waiting.is_empty();
         net.rest(&mut shard, &clock, busy).await;
     }
@@ -30,6 +31,7 @@ pub fn pass(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border, now:
     shard.handle_log();
     shard.handle_handshakes();
     shard.handle_answers();
+    shard.handle_crowd();
     for _ in 0..EVENTS_PER_PASS {
         let Some(event) = net.poll_event() else { break };
         shard.handle_event(event);

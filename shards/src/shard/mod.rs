@@ -32,7 +32,7 @@ use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use crate::transport::Layers;
-use admission::{Handshakes, Parking, Revision};
+use admission::{Crowd, Handshakes, Parking, Revision};
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
@@ -109,6 +109,7 @@ pub struct Shard {
     handshakes: Handshakes,
     access: Arc<dyn Access>,
     parking: Parking,
+    crowd: Crowd,
     revision: Revision,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
@@ -204,6 +205,7 @@ impl Shard {
             handshakes: Handshakes::default(),
             access,
             parking: Parking::default(),
+            crowd: Crowd::default(),
             revision: Revision::default(),
             sessions: Sessions::default(),
             index: FilterIndex::new(),
@@ -268,6 +270,7 @@ impl Shard {
         self.now = now;
         self.journal.begin_pass(now);
         self.handshakes.begin_pass();
+        self.crowd.begin_pass(&self.config.overload_protection);
     }
 
     /// Handles what the network did.
@@ -354,6 +357,11 @@ impl Shard {
         }
     }
 
+    /// The pass that began last has ended at this moment.
+    pub fn note_pass(&mut self, end: Timestamp) {
+        self.crowd.note_pass(end.since_ms(self.now));
+    }
+
     /// Whether the next pass has work without any event.
     pub fn is_busy(&self) -> bool {
         self.has_streams()
@@ -361,6 +369,7 @@ impl Shard {
             || self.outlets.has_work()
             || self.credit.is_busy()
             || self.handshakes.are_waiting()
+            || self.crowd.is_waiting()
             || self.revision.is_running()
             || self.ending == Ending::Finished
     }

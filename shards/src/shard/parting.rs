@@ -51,7 +51,7 @@ impl Shard {
         match connection.stage {
             Stage::Closing | Stage::Lingering => return,
             Stage::AwaitConnect => {}
-            Stage::Parked => self.parking.forget(token),
+            Stage::Parked => self.forget_waiting(token),
             Stage::Attached(key) => self.detach(token, key, cause),
         }
         self.close_after_flush(token);
@@ -91,7 +91,7 @@ impl Shard {
         for timer in [connection.timer, connection.send_timer, expiry_timer].into_iter().flatten() {
             self.wheel.cancel(timer);
         }
-        self.parking.forget(token);
+        self.forget_waiting(token);
         self.limits[usize::from(connection.listener)].open.leave(1);
         self.outlets.push(Command::Close(token));
     }

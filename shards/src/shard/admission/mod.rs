@@ -1,11 +1,13 @@
 //! From an accepted socket to a session: CONNECT, home shard, handover, attaching, takeover.
 
+mod crowd;
 mod entrance;
 mod guest;
 mod parking;
 mod rights;
 mod wrapped;
 
+pub use crowd::Crowd;
 pub use guest::{Guest, Pass};
 pub use parking::Parking;
 pub use rights::{Revision, Rights};
@@ -79,10 +81,8 @@ impl Shard {
         token
     }
 
-    /// A complete CONNECT. `rest` is what followed it; returns false if the connection left this shard with it.
-    pub(super) fn handle_connect(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
-        self.tally.bump(Metric::PacketsConnectReceived);
-        self.tally.bump(Metric::ClientConnect);
+    /// Looks at a CONNECT and asks whether its client may enter. Returns false if the connection left this shard.
+    fn admit(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
         name_client(self, token, &mut connect);
         if let Some(reason) = refusal(&connect, &self.config.mqtt) {
             self.refuse(token, connect.version, reason, None);

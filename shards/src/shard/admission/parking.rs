@@ -204,6 +204,12 @@ impl Shard {
         }
     }
 
+    /// A connection is gone, and does not wait for anything.
+    pub(in crate::shard) fn forget_waiting(&mut self, token: Token) {
+        self.parking.forget(token);
+        self.crowd.forget(token);
+    }
+
     /// Lets a client in, or not. Returns false if the connection left this shard.
     fn handle_verdict(&mut self, token: Token, parked: Parked, verdict: Verdict, rest: &[u8]) -> bool {
         let Parked { connect, assigned, mut subject, exchange, .. } = parked;
