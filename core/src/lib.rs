@@ -7,7 +7,6 @@
 
 pub mod authentication;
 pub mod authorization;
-pub mod bucket;
 pub mod client_id;
 pub mod codec;
 pub mod config;

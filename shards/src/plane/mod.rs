@@ -144,11 +144,10 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let backend = choose_backend(config.node.net_backend)?;
     let cores = allowed_cores();
     let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
-    let mut listeners = Vec::new();
     let layers = layers_of(&config.listeners, &config.listeners)?;
-    for (kind, name, listener) in config.listeners.enabled() {
-        listeners.push(bind(kind, name, listener, shards)?);
-    }
+    let open = config.listeners.enabled();
+    let mut listeners: Vec<BoundListener> =
+        open.map(|(kind, name, listener)| bind(kind, name, listener, shards)).collect::<Result<_, _>>()?;
     let addresses = listeners.iter().map(address_of).collect();
     let limits = config.listeners.enabled().map(ListenerTerms::new).collect();
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
@@ -165,10 +164,9 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
     let (config, limits): (_, Arc<[ListenerTerms]>) = (Arc::new(config), limits);
-    let mut tables = if config.node.private_fd_tables {
-        Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?
-    } else {
-        Tables::shared()
+    let mut tables = match config.node.private_fd_tables {
+        true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
+        false => Tables::shared(),
     };
     let retained = retained_quota(&config);
     let mut controls = Vec::with_capacity(shards);

@@ -1,7 +1,7 @@
 //! How much a client may send: its socket is not read while it is over its rates. Nothing is dropped for that.
 
-use ringmq_core::bucket::Bucket;
 use ringmq_core::config::Rate;
+use ringmq_core::time::Bucket;
 use ringmq_core::time::Timestamp;
 
 /// What each client of a listener may send.

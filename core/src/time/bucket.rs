@@ -1,7 +1,7 @@
 //! A token bucket: how much may still come, and how long to wait where nothing may.
 
+use super::Timestamp;
 use crate::config::Rate;
-use crate::time::Timestamp;
 
 /// What has come, measured against a rate. It may go into debt: what came is never taken back, but nothing more may come
 /// until the debt is paid.

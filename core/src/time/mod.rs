@@ -1,5 +1,9 @@
 //! Time as the core sees it: an argument, never a clock.
 
+mod bucket;
+
+pub use bucket::Bucket;
+
 /// Milliseconds on the broker's monotonic clock, counted from an arbitrary start shared by all shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
