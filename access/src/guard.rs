@@ -2,9 +2,10 @@
 
 use crate::authentication::Admission;
 use crate::authorization::Authorizer;
-use crate::bans::Bans;
+use crate::bans::{Bans, FlappingConfig, FlappingGuard};
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::reason::ReasonCode;
+use ringmq_core::time::Timestamp;
 use ringmq_shards::access::Grant;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,12 +16,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Guard {
     authorizer: Authorizer,
     bans: Arc<RwLock<Bans>>,
+    flapping: Option<FlappingGuard>,
 }
 
 impl Guard {
     /// A guard with these rules and this list of bans.
     pub fn new(authorizer: Authorizer, bans: Arc<RwLock<Bans>>) -> Guard {
-        Guard { authorizer, bans }
+        Guard { authorizer, bans, flapping: None }
+    }
+
+    /// The same guard, which bans clients that come and go too often.
+    #[must_use]
+    pub fn with_flapping(mut self, config: &FlappingConfig) -> Guard {
+        self.flapping = FlappingGuard::new(config, &self.bans);
+        self
     }
 }
 
@@ -34,6 +43,12 @@ impl Admission for Guard {
         // A clock before 1970 makes bans hold.
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         bans.find(subject, now_s).map(|_| ReasonCode::Banned)
+    }
+
+    fn note_parting(&self, client_id: &str, now: Timestamp) {
+        if let Some(flapping) = &self.flapping {
+            flapping.note_parting(client_id, now);
+        }
     }
 
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {

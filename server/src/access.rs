@@ -3,12 +3,11 @@
 use crate::config::Config;
 use ringmq_access::authentication::{Counts, Gate, OpenError, Workers, open};
 use ringmq_access::authorization::{Authorizer, LoadError};
-use ringmq_access::bans::{BanError, Bans};
+use ringmq_access::bans::{BanError, BanKeeper};
 use ringmq_access::guard::Guard;
 use ringmq_shards::access::Access;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 /// Why access control cannot be made. The operator's to mend; the text names the key or file.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum AccessError {
 pub struct AccessControl {
     workers: Arc<Workers>,
     counts: Arc<Counts>,
-    bans: Arc<RwLock<Bans>>,
+    bans: BanKeeper,
 }
 
 impl AccessControl {
@@ -43,7 +42,7 @@ impl AccessControl {
         let control = AccessControl {
             workers: Workers::start().map_err(AccessError::Threads)?,
             counts: Arc::new(Counts::default()),
-            bans: Arc::new(RwLock::new(Bans::default())),
+            bans: BanKeeper::start(&config.node.data_dir).map_err(AccessError::Threads)?,
         };
         let access = control.load(config)?;
         Ok((control, access))
@@ -55,12 +54,11 @@ impl AccessControl {
     /// [`AccessError`]; then nothing has changed.
     pub fn load(&self, config: &Config) -> Result<Arc<dyn Access>, AccessError> {
         let data_dir = &config.node.data_dir;
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let chains = open(&config.authentication(), data_dir)?;
         let authorizer = Authorizer::load(&config.authorization, data_dir)?;
-        let bans = Bans::load(data_dir, now_s)?;
-        *self.bans.write().unwrap_or_else(PoisonError::into_inner) = bans;
-        let guard = Arc::new(Guard::new(authorizer, Arc::clone(&self.bans)));
+        self.bans.load()?;
+        let guard = Guard::new(authorizer, Arc::clone(self.bans.bans()));
+        let guard = Arc::new(guard.with_flapping(&config.flapping_detect));
         Ok(Arc::new(Gate::new(chains, Arc::clone(&self.workers), guard, Arc::clone(&self.counts))))
     }
 }

@@ -7,7 +7,7 @@ use ringmq_shards::DataPlane;
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
-const RELOADABLE: [&str; 15] = [
+const RELOADABLE: [&str; 16] = [
     "log.level",
     "log.targets.**",
     "listeners.*.*.access_rules",
@@ -22,6 +22,7 @@ const RELOADABLE: [&str; 15] = [
     "authentication",
     "authentication.**",
     "authorization.**",
+    "flapping_detect.**",
     "listener_authentication.**",
 ];
 /// Sections whose values may hold secrets, and are not shown.
@@ -87,6 +88,7 @@ impl Reloader {
             self.config.anonymous = config.anonymous;
             self.config.authentication.clone_from(&config.authentication);
             self.config.listener_authentication.clone_from(&config.listener_authentication);
+            self.config.flapping_detect = config.flapping_detect;
             self.config.authorization.clone_from(&config.authorization);
             take_listeners(&mut self.config, config);
         }

@@ -10,6 +10,7 @@ use ringmq_core::authentication::Method;
 use ringmq_core::authorization::{ClientRule, Policy, Subject};
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::reason::ReasonCode;
+use ringmq_core::time::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 
@@ -63,6 +64,9 @@ pub trait Access: Send + Sync {
 
     /// The grant of a client that an enhanced method accepted.
     fn admit_known(&self, subject: &Subject) -> Verdict;
+
+    /// A client has parted, whatever the cause. It waits for nobody.
+    fn note_parting(&self, _client_id: &str, _now: Timestamp) {}
 
     /// What this client may do: the rules that are left once it is known who it is. Asked at CONNECT, and again of a
     /// changed `Access`, since it never changes for one. It waits for nobody; its time grows with the number of rules that

@@ -107,6 +107,7 @@ impl Shard {
         self.receipts.rest_acks(key);
         self.live_connections -= 1;
         self.tally.bump(Metric::ClientDisconnected);
+        self.access.note_parting(slot.session.client_id(), self.now);
         let parting = slot.session.handle_closed(cause);
         let will_s = if let WillTiming::After(delay_s) = parting.will { Some(delay_s) } else { None };
         match parting.will {

@@ -6,6 +6,7 @@ use super::run::{Run, Workers};
 use ringmq_core::authentication::Method;
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::reason::ReasonCode;
+use ringmq_core::time::Timestamp;
 use ringmq_shards::access::{Access, Entry, Grant, Reply, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub trait Admission: Send + Sync {
     fn verdict(&self, _subject: &Subject, granted: Grant) -> Verdict {
         Verdict::Admit(granted)
     }
+
+    /// A client has parted. Asked on a shard: it must not wait.
+    fn note_parting(&self, _client_id: &str, _now: Timestamp) {}
 
     /// What a client may do: [`Access::policy`].
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy>;
@@ -200,6 +204,10 @@ impl Access for Gate {
         let chain = self.chains.of(&subject.listener);
         let is_superuser = subject.user_name.as_deref().is_some_and(|name| chain.is_superuser(name));
         self.core.admit(subject, Grant { is_superuser, ..Grant::default() })
+    }
+
+    fn note_parting(&self, client_id: &str, now: Timestamp) {
+        self.core.admission.note_parting(client_id, now);
     }
 
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {
