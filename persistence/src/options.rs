@@ -12,7 +12,7 @@ pub struct Options {
     /// does not fit gets a segment of its own size. Default 64 MiB.
     pub segment_bytes: u64,
     /// Bytes of all segment files together at which records are refused. At least 16 segments; an eighth, and at least
-    /// two segments of it, are kept for removals and compaction. Default: no bound.
+    /// three segments of it, are kept for what must find room, for removals and for compaction. Default: no bound.
     pub max_bytes: u64,
     /// Bytes that may wait to be written before records are refused. Default 64 MiB.
     pub pending_bytes_max: usize,
@@ -103,7 +103,7 @@ impl Options {
 
     /// Bytes that records may not take, so that removing them always has room.
     pub(crate) fn reserve_bytes(&self) -> u64 {
-        (self.max_bytes / 8).max(2 * self.segment_bytes)
+        (self.max_bytes / 8).max(3 * self.segment_bytes)
     }
 }
 

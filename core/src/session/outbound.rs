@@ -249,15 +249,23 @@ impl Session {
         }
     }
 
-    /// Drops the queued message that was remembered first, for want of room where it is remembered; whether there was one.
-    pub fn drop_oldest_stored(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(flows) = self.flows.as_deref_mut() else { return false };
-        let Some(message) = flows.queue.pop_oldest_stored() else { return false };
-        if let Some(stored) = message.stored {
-            cx.memory.forget(stored);
+    /// Drops what an earlier life left in the queue beyond its bound.
+    pub fn trim_queue(&mut self, cx: &mut Cx<'_>) {
+        let Some(flows) = self.flows.as_deref_mut() else { return };
+        let dropped = flows.queue.trim(cx.config, cx.memory);
+        cx.count_drop(DropReason::QueueFull, dropped);
+    }
+
+    /// Drops the queued message that was remembered first, for want of room where it is remembered, and what stands before
+    /// it that could not be remembered.
+    pub fn drop_oldest_stored(&mut self, cx: &mut Cx<'_>) {
+        let Some(flows) = self.flows.as_deref_mut() else { return };
+        while let Some(message) = flows.queue.pop_towards_oldest_stored() {
+            cx.count_drop(DropReason::StoreFull, 1);
+            if let Some(stored) = message.stored {
+                return cx.memory.forget(stored);
+            }
         }
-        cx.count_drop(DropReason::StoreFull, 1);
-        true
     }
 
     /// Removes queued messages whose expiry has passed and counts them. Called now and then, it also gives back memory that

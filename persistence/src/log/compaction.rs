@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Machine;
 use super::index::Location;
 use super::operation::{Operation, Purpose};
+use super::segments::Segment;
 use crate::format::frame::{COPY, FrameHeader, REMOVED, frame_bytes};
 use crate::format::marks::removed_groups;
 use crate::format::scanner::{Found, Scanner};
@@ -109,6 +110,20 @@ impl Machine {
         }
     }
 
+    /// Whether a segment that is not written to any more is worth compacting.
+    pub(super) fn is_due(&self, segment: &Segment) -> bool {
+        let needed = segment.needed_bytes();
+        let is_sparse = if self.is_pressed {
+            // A segment that compaction filled is not copied for the sake of rests of blocks, unless there is little else.
+            let is_packed = segment.put_bytes + segment.gone_bytes < segment.end / 10;
+            needed < segment.end / 4 || (needed < segment.end / 10 * 9 && !is_packed)
+        } else {
+            needed < self.options.segment_bytes / 2
+        };
+        let is_wanted = is_sparse || segment.is_forced || segment.is_stale;
+        is_wanted && !segment.is_leaving && !segment.is_spoiled && !segment.is_empty()
+    }
+
     fn choose(&mut self) -> Option<Compaction> {
         let candidates = std::mem::take(&mut self.segments.sparse);
         let mut best: Option<((bool, u64), SegmentNumber)> = None;
@@ -116,21 +131,10 @@ impl Machine {
             let Some(segment) = self.segments.find(number) else {
                 continue;
             };
-            let needed = segment.needed_bytes();
-            let is_sparse = if self.is_pressed {
-                needed < segment.end / 10 * 9
-            } else {
-                needed < self.options.segment_bytes / 2
-            };
             let is_urgent = segment.is_forced || segment.is_stale;
-            let is_due = self.segments.is_closed(number)
-                && !segment.is_leaving
-                && !segment.is_spoiled
-                && !segment.is_empty()
-                && (is_sparse || is_urgent);
-            if is_due {
+            if self.segments.is_closed(number) && self.is_due(segment) {
+                let rank = (!is_urgent, segment.needed_bytes());
                 self.segments.sparse.insert(number);
-                let rank = (!is_urgent, needed);
                 if best.is_none_or(|(other, _)| rank < other) {
                     best = Some((rank, number));
                 }

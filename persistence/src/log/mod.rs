@@ -133,6 +133,7 @@ impl Machine {
         for (_, segment) in segments.iter_mut() {
             // The first batch's segment says which ids are free, which this one may be the last to say.
             segment.empty_since = 1;
+            segment.put_bytes = segment.live_bytes;
         }
         let tail = tail.map(|(segment, records_end)| Tail { segment, next: u64::MAX, records_end });
         Self {
@@ -168,12 +169,31 @@ impl Machine {
     }
 
     /// Adds a record that takes the place of one removed in the same pass. There is room for it when [`Machine::put`] finds
-    /// none any more: half of what is kept for removals.
+    /// none any more: two thirds of what is kept free.
     ///
     /// # Errors
     /// [`PutError`]; the record is not in the log then.
     pub fn put_in_place(&mut self, kind: u16, payload: &[u8]) -> Result<Id, PutError> {
-        self.put_beside(kind, payload, self.options.reserve_bytes() / 2)
+        self.put_beside(kind, payload, self.options.reserve_bytes() / 3)
+    }
+
+    /// Adds a record that somebody was promised: a third of what is kept free is for such ones.
+    ///
+    /// # Errors
+    /// [`PutError`]; the record is not in the log then.
+    pub fn put_owed(&mut self, kind: u16, payload: &[u8]) -> Result<Id, PutError> {
+        self.put_beside(kind, payload, self.options.reserve_bytes() / 3 * 2)
+    }
+
+    /// Whether there is a bound to what it takes on disk.
+    pub fn is_bounded(&self) -> bool {
+        self.options.max_bytes < u64::MAX
+    }
+
+    /// Whether [`Machine::put`] takes a record of so many bytes now.
+    pub fn has_room(&mut self, payload_bytes: usize) -> bool {
+        let bytes = frame_bytes(payload_bytes);
+        self.failed.is_none() && self.check_room(payload_bytes, bytes, self.options.reserve_bytes()).is_ok()
     }
 
     /// Adds a record, leaving `reserve` bytes of the store free.
@@ -189,6 +209,9 @@ impl Machine {
         let location = Location { segment, offset, length: payload.len() as u32, is_copy: false };
         self.index.insert(id, location);
         self.segments.add_live(segment, bytes as u64);
+        if let Some(segment) = self.segments.find_mut(segment) {
+            segment.put_bytes += bytes as u64;
+        }
         self.figures.puts += 1;
         Ok(Id(id))
     }
@@ -237,9 +260,20 @@ impl Machine {
         self.is_short
     }
 
-    /// Live bytes that must go before compaction alone can end a shortage.
+    /// Live bytes that must go before compaction alone can end a shortage: at least a segment's where it has nothing to do.
     pub fn surplus_bytes(&self) -> u64 {
-        self.options.shortage().map_or(0, |most| self.segments.live_bytes().saturating_sub(most.live_bytes))
+        let Some(most) = self.options.shortage().filter(|_| self.is_short) else { return 0 };
+        match self.segments.live_bytes().saturating_sub(most.live_bytes) {
+            0 if !self.is_tidying() => self.options.segment_bytes,
+            surplus => surplus,
+        }
+    }
+
+    /// Whether segments are being emptied or removed, or can be.
+    fn is_tidying(&self) -> bool {
+        let mut closed = self.segments.iter().filter(|(number, _)| self.segments.is_closed(*number));
+        self.compaction.is_some()
+            || closed.any(|(_, segment)| segment.is_leaving || segment.is_empty() || self.is_due(segment))
     }
 
     /// Takes a record away; says whether there was one. The removals of a pass become records when it is sealed, behind

@@ -26,6 +26,10 @@ pub struct Segment {
     pub live: u64,
     /// Their bytes on disk.
     pub live_bytes: u64,
+    /// Bytes of records that were put into it, and not copied by compaction.
+    pub put_bytes: u64,
+    /// Bytes in it that were needed and are not any more.
+    pub gone_bytes: u64,
     /// Ids removed by records in this segment, counted by the segment that holds what they remove. An entry goes when
     /// that segment is gone.
     pub needs: BTreeMap<SegmentNumber, u64>,
@@ -154,6 +158,7 @@ impl Segments {
         segment.live = segment.live.saturating_sub(1);
         let gone = segment.live_bytes.min(bytes);
         segment.live_bytes -= gone;
+        segment.gone_bytes += gone;
         self.live_bytes -= gone;
         let is_last = segment.live == 0;
         if is_closed && segment.live_bytes < threshold {
@@ -171,7 +176,8 @@ impl Segments {
         self.empties.remove(&number);
         self.sparse.remove(&number);
         for (other, segment) in &mut self.all {
-            if segment.needs.remove(&number).is_some() {
+            if let Some(count) = segment.needs.remove(&number) {
+                segment.gone_bytes += 8 * count;
                 self.empties.insert(*other);
                 self.sparse.insert(*other);
             }

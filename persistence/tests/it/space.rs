@@ -89,6 +89,28 @@ fn a_full_store_refuses_records_takes_removals_and_then_has_room() {
 }
 
 #[test]
+fn a_shortage_comes_before_the_bound_and_ends_when_enough_was_removed() {
+    for bytes in [100, 1_000, 5_000] {
+        let disk = Memory::default();
+        let options = Options { max_bytes: 32 * (16 << 10), ..small() };
+        let (mut machine, ..) = opened(&disk, options);
+        let mut ids = Vec::new();
+        while !machine.is_short() {
+            ids.extend(put(&disk, &mut machine, 1, bytes));
+        }
+        assert!(machine.has_room(bytes), "records are taken still");
+        let mut removed = 0;
+        while machine.is_short() {
+            let is_needed = machine.surplus_bytes() > 0;
+            remove(&disk, &mut machine, &ids[removed..removed + usize::from(is_needed)]);
+            removed += usize::from(is_needed);
+        }
+        assert!(removed < ids.len(), "{bytes}");
+        assert!(machine.has_room(bytes) && machine.surplus_bytes() == 0);
+    }
+}
+
+#[test]
 fn in_a_full_store_records_are_still_replaced() {
     let disk = Memory::default();
     let options = Options { max_bytes: 16 * (16 << 10), ..small() };

@@ -303,7 +303,7 @@ fn a_queue_that_is_not_to_be_had_refuses_the_connection() {
             ("ringmq-mqueue-len", "6"),
             ("ringmq-mqueue-len", "-1"),
             ("ringmq-mqueue-len", "many"),
-            ("ringmq-mqueue-policy", "block"),
+            ("ringmq-mqueue-policy", "wait"),
         ] {
             let (mut client, connack) = asking("greedy", &[(name, value)]).answer(broker);
             assert_eq!(connack.code, ReasonCode::ImplementationSpecificError.as_u8(), "{name} {value}");

@@ -25,6 +25,8 @@ mod keep_alive;
 mod limits;
 #[path = "23_log_figures.rs"]
 mod log_figures;
+#[path = "26_no_room.rs"]
+mod no_room;
 #[path = "10_offline_queue.rs"]
 mod offline_queue;
 #[path = "20_process.rs"]

@@ -40,7 +40,7 @@ use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
-use ringmq_core::config::MqttConfig;
+use ringmq_core::config::{MqttConfig, QueueFullPolicy};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::TemplateCache;
@@ -413,6 +413,12 @@ impl Shard {
         slot.map_or(0, |slot| slot.session.queued())
     }
 
+    /// How many publishers wait for room.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.credit.held()
+    }
+
     /// Whether the shard has ended.
     pub fn is_finished(&self) -> bool {
         self.ending == Ending::Finished
@@ -429,7 +435,7 @@ impl Shard {
 /// Where messages may be refused for want of room: everywhere if that is configured.
 fn rejecting_shards(config: &MqttConfig, shards: usize) -> ShardSet {
     let mut rejecting = ShardSet::EMPTY;
-    if config.mqueue_full_policy.loses_nothing() {
+    if config.mqueue_full_policy == QueueFullPolicy::Reject {
         for shard in 0..shards {
             rejecting.insert(ShardId(shard as u8));
         }

@@ -78,7 +78,8 @@ impl Shard {
         let is_denied = self.denies_publish(key, publish, topic)?;
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
         let level = if is_denied { None } else { self.awaited_level(publish, &view) };
-        let is_refusable = publish.qos > QoS::AtMostOnce && !self.rejecting_shards.is_empty() && !is_denied;
+        let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();
+        let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && !is_denied;
         match level {
             Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
                 self.receipts.begin_deferred(self.forwarding_level);

@@ -127,8 +127,8 @@ impl Shard {
             self.tally.bump(Metric::MessagesDroppedRetainedTooLarge);
             return;
         }
-        let bounded = self.retained.quota.is_bounded();
-        if bounded && !self.retained.store.contains(view.topic) && !self.retained.quota.try_enter() {
+        let enters = self.retained.quota.is_bounded() && !self.retained.store.contains(view.topic);
+        if enters && !self.retained.quota.try_enter() {
             self.tally.bump(Metric::MessagesDroppedRetainedFull);
             return;
         }
@@ -139,8 +139,13 @@ impl Shard {
         } else {
             message.shared()
         };
-        self.tally.bump(Metric::MessagesRetained);
         let record = self.journal.keep_retained(publication.view());
+        if record.is_none() && self.journal.is_enabled() && self.receipts.awaits_storage() {
+            // What is refused takes the place of nothing.
+            self.retained.quota.leave(usize::from(enters));
+            return self.receipts.note_refused(Outcome::Refused);
+        }
+        self.tally.bump(Metric::MessagesRetained);
         if let Some(replaced) = self.retained.store.set(publication, record) {
             self.journal.forget_retained(replaced);
         }

@@ -6,7 +6,6 @@ use super::journal::{Goal, Outcome};
 use super::lanes::{GroupPick, InterestChange, LaneMessage};
 use super::publish::Subscriber;
 use super::sessions::{SessionKey, Turn};
-use crate::durability::DurabilityLevel;
 use ringmq_core::config::{SharedStrategy, StickyPick};
 use ringmq_core::hash::{ProcessHasher, SeededMap, hash_str};
 use ringmq_core::metrics::Metric;
@@ -398,9 +397,9 @@ impl Shard {
                 self.send_to_nth(&LazyPublication::of(&publication), pick);
                 continue;
             };
-            // It is forgotten here when another member's shard has stored it.
+            // It is forgotten here when another member's shard has it as safe as its topic's level says.
             let before = self.before_routing();
-            self.receipts.begin(DurabilityLevel::Fsync);
+            self.receipts.begin(self.config.durability.level_of(publication.topic(), None));
             self.send_to_nth(&LazyPublication::of(&publication), pick);
             self.note_recorded(before);
             if self.receipts.end(|_| Goal::Forget(stored)) == Some(Outcome::Stored) {

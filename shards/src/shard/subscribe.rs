@@ -6,6 +6,7 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
+use ringmq_core::config::QueueFullPolicy;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::{InterestKey, Member, Roster, ShardId, ShardSet};
@@ -122,7 +123,7 @@ impl Shard {
             return;
         }
         self.rejecting_sessions = self.rejecting_sessions + usize::from(after) - usize::from(before);
-        let is_configured = self.config.mqtt.mqueue_full_policy.loses_nothing();
+        let is_configured = self.config.mqtt.mqueue_full_policy == QueueFullPolicy::Reject;
         let is_rejecting = is_configured || self.rejecting_sessions > 0;
         if is_rejecting == self.rejecting_shards.contains(self.id) {
             return;

@@ -33,6 +33,8 @@ pub struct Message {
     pub qos: QoS,
     pub retain: bool,
     pub fate: Fate,
+    /// How much larger than others it is.
+    weight: usize,
     /// Readers that were subscribed before it was sent first.
     owed: Vec<usize>,
 }
@@ -40,7 +42,17 @@ pub struct Message {
 impl Message {
     /// A message that is still to be sent.
     pub fn new(topic: &'static str, qos: QoS, retain: bool) -> Message {
-        Message { topic, qos, retain, fate: Fate::Unsent, owed: Vec::new() }
+        Message { topic, qos, retain, fate: Fate::Unsent, weight: 0, owed: Vec::new() }
+    }
+
+    /// Has it be larger than others.
+    pub fn of_weight(self, weight: usize) -> Message {
+        Message { weight, ..self }
+    }
+
+    /// The payload of the message with this name.
+    pub fn payload(&self, name: Name) -> Vec<u8> {
+        payload_of(name, self.weight)
     }
 }
 
@@ -64,6 +76,8 @@ pub struct Ledger {
     pub readers: Vec<Reader>,
     /// Queues are so short that messages are dropped.
     pub may_drop: bool,
+    /// Stores are so small that messages are refused, and later ones are not: those come again behind them.
+    pub may_refuse: bool,
     /// Deliveries that came again.
     pub repeats: u64,
 }
@@ -72,9 +86,12 @@ fn finding(text: impl Into<String>) -> Checked {
     Err(Finding(text.into()))
 }
 
+/// Bytes by which a message is larger than one of less weight.
+const WEIGHT_BYTES: usize = 1024;
+
 /// The payload of a message: its name, and bytes that depend on it.
-pub fn payload_of((publisher, number): Name) -> Vec<u8> {
-    let length = 4 + (publisher * 31 + number * 67) % 300;
+fn payload_of((publisher, number): Name, weight: usize) -> Vec<u8> {
+    let length = 4 + (publisher * 31 + number * 67) % 300 + weight * WEIGHT_BYTES;
     let mut payload = vec![publisher as u8, number as u8, (number >> 8) as u8];
     payload.resize(length, (number * 7) as u8);
     payload
@@ -84,7 +101,7 @@ pub fn payload_of((publisher, number): Name) -> Vec<u8> {
 pub fn name_of(payload: &[u8]) -> Option<Name> {
     let [publisher, low, high, ..] = payload else { return None };
     let name = (usize::from(*publisher), usize::from(*low) | usize::from(*high) << 8);
-    (payload_of(name) == payload).then_some(name)
+    (payload_of(name, payload.len() / WEIGHT_BYTES) == payload).then_some(name)
 }
 
 impl Ledger {
@@ -155,7 +172,11 @@ impl Ledger {
             if qos == QoS::ExactlyOnce {
                 return Err(found(format!("{name:?} came {count} times at QoS 2")));
             }
-        } else if message.owed.contains(&reader) && !(self.may_drop && qos == QoS::AtLeastOnce) && !retain {
+        } else if message.owed.contains(&reader)
+            && !(self.may_drop && qos == QoS::AtLeastOnce)
+            && !self.may_refuse
+            && !retain
+        {
             // What was sent before the subscription, or dropped, and is sent again comes behind later ones.
             let latest = state.latest.entry((name.0, message.topic, message.qos)).or_default();
             if name.1 < *latest {
@@ -238,7 +259,7 @@ mod tests {
     }
 
     fn receive(ledger: &mut Ledger, number: usize, qos: QoS) -> Result<Name, Finding> {
-        ledger.receive(0, &payload_of((0, number)), "t/0", qos, false)
+        ledger.receive(0, &payload_of((0, number), 0), "t/0", qos, false)
     }
 
     #[test]
@@ -270,6 +291,6 @@ mod tests {
         assert!(receive(&mut ledger, 2, ExactlyOnce).is_err(), "another QoS");
         assert!(receive(&mut ledger, 0, AtLeastOnce).is_err(), "behind a later one");
         assert!(ledger.receive(0, b"abcdefg", "t/0", AtLeastOnce, false).is_err(), "made up");
-        assert!(ledger.receive(0, &payload_of((0, 2)), "u", AtLeastOnce, false).is_err(), "another topic");
+        assert!(ledger.receive(0, &payload_of((0, 2), 0), "u", AtLeastOnce, false).is_err(), "another topic");
     }
 }

@@ -7,6 +7,7 @@ use crate::access::Everybody;
 use crate::config::DataPlaneConfig;
 use crate::log_port::{self, Connection, LogCloser, LogDesk};
 use crate::mesh::{Signal, build_mesh};
+use crate::metrics::{MetricsReader, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::{Border, pass};
 use crate::shard::{Control, ListenerTerms, Remembered, Shard, ShardParts, WallClock};
@@ -34,6 +35,7 @@ struct Outstanding {
 /// The running shards.
 pub struct Life {
     pub shards: Vec<Shard>,
+    pub metrics: MetricsReader,
     borders: Vec<Border>,
     desk: LogDesk,
     outstanding: Vec<Outstanding>,
@@ -65,6 +67,7 @@ impl Life {
         let limits: Arc<[ListenerTerms]> = config.listeners.enabled().map(ListenerTerms::new).collect();
         let retained = Arc::new(Quota::new(usize::MAX));
         let mut controls = Vec::new();
+        let cells: Arc<[Arc<ShardCells>]> = (0..plan.shards).map(|_| Arc::default()).collect();
         let parts = meshes.into_iter().zip(journals).enumerate().map(|(index, (mesh, journal))| {
             let (control, requests) = bounded(1);
             controls.push(control);
@@ -72,7 +75,7 @@ impl Life {
                 config: Arc::clone(config),
                 mesh,
                 shards: plan.shards,
-                cells: Arc::default(),
+                cells: Arc::clone(&cells[index]),
                 limits: Arc::clone(&limits),
                 layers: Arc::from(vec![Layers::default()]),
                 access: Arc::new(Everybody),
@@ -91,7 +94,15 @@ impl Life {
             shard.connect_log(port);
         }
         let borders = (0..plan.shards).map(|_| Border::new(None)).collect();
-        Ok(Life { shards, borders, desk, outstanding: Vec::new(), _open: (hearing, closer, controls) })
+        let metrics = MetricsReader::new(cells);
+        Ok(Life {
+            shards,
+            metrics,
+            borders,
+            desk,
+            outstanding: Vec::new(),
+            _open: (hearing, closer, controls),
+        })
     }
 
     /// A shard has its turn.

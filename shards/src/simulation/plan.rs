@@ -3,15 +3,19 @@
 use super::checks::{Ledger, Message};
 use super::client::Client;
 use crate::config::{DataPlaneConfig, MeshConfig};
-use crate::durability::{DurabilityConfig, DurabilityLevel};
+use crate::durability::{DurabilityConfig, DurabilityLevel, PersistenceConfig, StorePolicy};
 use fastrand::Rng;
 use ringmq_core::codec::{ProtocolVersion, QoS};
-use ringmq_core::config::{Duration, Limit, MqttConfig};
+use ringmq_core::config::{Duration, Limit, MqttConfig, QueueFullPolicy};
 use ringmq_persistence::Options;
 
 /// Messages a queue holds where it is to overflow.
 pub const QUEUE_SHORT: usize = 3;
 const PUBLISHERS: usize = 3;
+/// Messages a publisher has on their way at most.
+const WINDOW_MAX: usize = 7;
+/// Messages that queues take which hold back publishers, beyond their bound: what was on its way when they got full.
+pub const BLOCK_EXCESS_MAX: usize = PUBLISHERS * WINDOW_MAX;
 /// By publisher: two topics for deliveries, one for a retained message.
 const TOPICS: [[&str; 3]; PUBLISHERS] =
     [["t/0/a", "t/0/b", "r/0"], ["t/1/a", "t/1/b", "r/1"], ["t/2/a", "t/2/b", "r/2"]];
@@ -25,6 +29,10 @@ pub struct Plan {
     pub level: DurabilityLevel,
     pub crashes: usize,
     pub has_short_queues: bool,
+    /// Those hold back their publishers rather than drop anything.
+    pub blocks: bool,
+    /// What becomes of stores that are nearly full; without one they are large.
+    pub store: Option<StorePolicy>,
     /// A disk fails somewhere on the way.
     pub has_failure: bool,
     pub log: Options,
@@ -34,14 +42,20 @@ impl Plan {
     /// Draws one.
     pub fn draw(random: &mut Rng) -> Plan {
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
+        let stores = [None, None, None, Some(StorePolicy::DropOldest), Some(StorePolicy::StopReading)];
+        let store = stores[random.usize(..stores.len())];
+        let segment_bytes = if store.is_some() { 16 << 10 } else { pick(random, &[16 << 10, 32 << 10]) };
         Plan {
             shards: pick(random, &[1, 2, 2, 4, 4]) as usize,
             level: if random.u32(..3) == 0 { DurabilityLevel::Wal } else { DurabilityLevel::Fsync },
             crashes: random.usize(2..5),
-            has_short_queues: random.u32(..8) == 0,
+            has_short_queues: random.u32(..4) == 0,
+            blocks: random.bool(),
+            store,
             has_failure: random.u32(..5) == 0,
             log: Options {
-                segment_bytes: pick(random, &[16 << 10, 32 << 10]),
+                segment_bytes,
+                max_bytes: if store.is_some() { 16 * segment_bytes } else { u64::MAX },
                 write_bytes_max: pick(random, &[4096, 16 << 10]) as usize,
                 commit_delay: std::time::Duration::from_millis(pick(random, &[0, 0, 1])),
                 compaction_bytes_per_s: pick(random, &[0, 1 << 20]),
@@ -60,30 +74,51 @@ impl Plan {
             },
             mqtt: MqttConfig {
                 max_mqueue_len: queue,
+                mqueue_full_policy: if self.blocks {
+                    QueueFullPolicy::Block
+                } else {
+                    QueueFullPolicy::DropOldest
+                },
                 max_inflight: random.u16(1..8),
                 session_expiry_interval: Duration::INFINITY,
                 await_rel_timeout: Duration::INFINITY,
                 ..MqttConfig::default()
             },
             durability: DurabilityConfig { level: self.level, ..DurabilityConfig::default() },
+            persistence: PersistenceConfig {
+                full_policy: self.store.unwrap_or(StorePolicy::Refuse),
+                ..PersistenceConfig::default()
+            },
             ..DataPlaneConfig::default()
         }
     }
 
+    /// Whether messages that were acknowledged may be dropped.
+    pub fn may_drop(&self) -> bool {
+        self.store == Some(StorePolicy::DropOldest) || (self.has_short_queues && !self.blocks)
+    }
+
+    /// Whether nobody but subscribers makes room for what publishers are held back with.
+    pub fn needs_subscribers(&self) -> bool {
+        self.store == Some(StorePolicy::StopReading) || (self.has_short_queues && self.blocks)
+    }
+
     /// Publishers and subscribers, and the ledger of what they do.
     pub fn people(&self, random: &mut Rng) -> (Ledger, Vec<Client>) {
-        let mut ledger = Ledger { may_drop: self.has_short_queues, ..Ledger::default() };
+        let mut ledger =
+            Ledger { may_drop: self.may_drop(), may_refuse: self.store.is_some(), ..Ledger::default() };
         let mut clients = Vec::new();
         for (index, topics) in TOPICS.iter().enumerate() {
             let message = |random: &mut Rng| {
                 let topic = topics[random.usize(..3)];
                 let is_retained = topic == topics[2];
                 let qos = if is_retained || random.bool() { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
-                Message::new(topic, qos, is_retained)
+                let weight = if self.store.is_some() { random.usize(1..6) } else { 0 };
+                Message::new(topic, qos, is_retained).of_weight(weight)
             };
-            let count = random.usize(8..20);
+            let count = if self.store.is_some() { random.usize(16..24) } else { random.usize(8..20) };
             ledger.messages.push((0..count).map(|_| message(random)).collect());
-            clients.push(Client::publisher(index, version(random), random.usize(1..8)));
+            clients.push(Client::publisher(index, version(random), random.usize(1..=WINDOW_MAX)));
         }
         for _ in 0..random.usize(2..5) {
             let qos = if random.u32(..3) == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };

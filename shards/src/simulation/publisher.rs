@@ -1,6 +1,6 @@
 //! A publisher of a simulated life: it keeps what is not over, and sends it again to whoever it is connected to next.
 
-use super::checks::{Checked, Ledger, payload_of};
+use super::checks::{Checked, Ledger};
 use super::client::{encode, finding};
 use ringmq_core::codec::{Ack, AckKind, Packet, PacketId, ProtocolVersion, Publish, PublishProperties, QoS};
 use ringmq_core::reason::ReasonCode;
@@ -81,7 +81,7 @@ impl Publisher {
             topic: message.topic,
             packet_id: Some(packet_id),
             properties: PublishProperties::default(),
-            payload: &payload_of((self.index, number)),
+            payload: &message.payload((self.index, number)),
         };
         encode(&Packet::Publish(publish), version, out);
     }

@@ -207,21 +207,41 @@ impl Queue {
 
     /// The record of the message that was remembered first, of those that are.
     pub fn oldest_stored(&self) -> Option<NonZeroU64> {
-        let fronts = self.lists().iter().filter_map(VecDeque::front);
-        fronts.filter_map(|message| message.stored.map(|stored| stored.record)).min()
+        self.lists().iter().filter_map(first_stored).min()
     }
 
-    /// Takes the message that [`Queue::oldest_stored`] names.
-    pub fn pop_oldest_stored(&mut self) -> Option<Outgoing> {
+    /// Takes the oldest message of the priority that [`Queue::oldest_stored`] is of.
+    pub fn pop_towards_oldest_stored(&mut self) -> Option<Outgoing> {
         let record = self.oldest_stored()?;
         let message = match &mut self.messages {
             Messages::Plain(list) => pop_oldest(list),
-            Messages::Ranked(ranks) => {
-                ranks.pop_where(|front| front.stored.is_some_and(|stored| stored.record == record))
-            }
+            Messages::Ranked(ranks) => ranks.pop_where(|list| first_stored(list) == Some(record)),
         }?;
         self.forget(&message);
         Some(message)
+    }
+
+    /// Drops what is beyond the bounds, where the oldest give way; returns how many. What a crash kept of a pass can hold a
+    /// message without the removal of those it took the place of.
+    pub fn trim(&mut self, config: &MqttConfig, memory: &mut dyn Memory) -> u64 {
+        let bounds = self.terms.bounds(config);
+        if bounds.policy != QueueFullPolicy::DropOldest {
+            return 0;
+        }
+        let before = self.len();
+        loop {
+            let excess = match &mut self.messages {
+                Messages::Plain(list) if list.len() > bounds.len_max => pop_oldest(list),
+                Messages::Ranked(ranks) => ranks.pop_beyond(bounds.len_max),
+                Messages::Plain(_) => None,
+            };
+            let Some(message) = excess else { break };
+            self.forget(&message);
+            if let Some(stored) = message.stored {
+                memory.forget(stored);
+            }
+        }
+        (before - self.len()) as u64
     }
 
     /// The QoS of the message whose turn it is.
@@ -341,6 +361,10 @@ impl Default for Messages {
 /// `None` when no priorities are configured.
 fn priority_of(message: &Outgoing, config: &MqttConfig) -> Option<Priority> {
     (!config.mqueue_priorities.is_empty()).then(|| config.priority_of(message.publication.topic()))
+}
+
+fn first_stored(list: &VecDeque<Outgoing>) -> Option<NonZeroU64> {
+    list.iter().find_map(|message| message.stored).map(|stored| stored.record)
 }
 
 fn pop_oldest(list: &mut VecDeque<Outgoing>) -> Option<Outgoing> {

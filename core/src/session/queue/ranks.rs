@@ -74,9 +74,15 @@ impl Ranks {
         self.pop_from(at)
     }
 
-    /// Takes the first of the messages that are the oldest of their priority and that `wanted` accepts.
-    pub fn pop_where(&mut self, wanted: impl Fn(&Outgoing) -> bool) -> Option<Outgoing> {
-        let at = self.lists.iter().position(|list| list.front().is_some_and(&wanted))?;
+    /// Takes the oldest message of the first priority whose messages `wanted` accepts.
+    pub fn pop_where(&mut self, wanted: impl Fn(&VecDeque<Outgoing>) -> bool) -> Option<Outgoing> {
+        let at = self.lists.iter().position(wanted)?;
+        self.pop_from(at)
+    }
+
+    /// Takes the oldest message of a priority that has more than this.
+    pub fn pop_beyond(&mut self, len_max: usize) -> Option<Outgoing> {
+        let at = self.lists.iter().position(|list| list.len() > len_max)?;
         self.pop_from(at)
     }
 

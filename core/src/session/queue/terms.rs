@@ -87,7 +87,7 @@ impl QueueTerms {
 
     /// Whether the client asks for messages to be refused rather than lost.
     pub fn asks_to_reject(self) -> bool {
-        self.policy().is_some_and(QueueFullPolicy::loses_nothing)
+        self.policy() == Some(QueueFullPolicy::Reject)
     }
 }
 

@@ -188,6 +188,37 @@ fn a_full_queue_drops_the_newest_if_configured() {
 }
 
 #[test]
+fn a_full_queue_blocks_until_half_of_it_has_gone_and_takes_what_is_on_its_way() {
+    let config = MqttConfig {
+        max_mqueue_len: Limit(4),
+        max_inflight: 1,
+        mqueue_full_policy: QueueFullPolicy::Block,
+        ..MqttConfig::default()
+    };
+    let mut rig = Rig::offline(config);
+    for text in ["a", "b", "c"] {
+        rig.deliver(AtLeastOnce, text);
+        assert!(!rig.session.blocks(&rig.config), "{text}");
+    }
+    for _ in 0..=BLOCK_SLACK_LEN {
+        let refuses = rig.session.must_refuse(&message("t", "x"), AtLeastOnce, &rig.config, None);
+        assert!(!refuses, "{} are queued", rig.session.queued());
+        assert_eq!(rig.deliver(AtLeastOnce, "x"), Delivered::Queued);
+        assert!(rig.session.blocks(&rig.config) && !rig.session.has_drained(&rig.config));
+    }
+    assert!(rig.session.must_refuse(&message("t", "x"), AtLeastOnce, &rig.config, None));
+    assert_eq!(rig.deliver(AtLeastOnce, "y"), Delivered::Dropped(DropReason::QueueFull));
+    rig.connect(&connect(V5));
+    let mut packet_id = 1;
+    while !rig.session.has_drained(&rig.config) {
+        assert!(rig.session.queued() > 2);
+        rig.ack(AckKind::Puback, packet_id);
+        packet_id += 1;
+    }
+    assert_eq!(rig.session.queued(), 2);
+}
+
+#[test]
 fn a_message_is_refused_only_if_it_is_above_qos_0_and_can_neither_be_sent_nor_queued() {
     let policy = QueueFullPolicy::Reject;
     let config = MqttConfig {

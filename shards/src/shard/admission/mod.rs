@@ -211,9 +211,9 @@ impl Shard {
         // They were checked before the connection came to this shard.
         let queue_terms = QueueTerms::of(&connect, &self.config.mqtt).unwrap_or_default();
         // At the store's bound those who are known may come back for what waits for them, and so make room.
-        let is_new = || self.sessions.find(&connect.client_id).is_none();
+        let is_new = self.sessions.find(&connect.client_id).is_none();
         if terms.session_expiry_interval_s > 0
-            && (self.journal.has_failed() || self.journal.is_refusing() && is_new())
+            && (self.journal.has_failed() || is_new && self.journal.is_refusing())
         {
             return self.refuse(token, connect.version, ReasonCode::QuotaExceeded, None);
         }

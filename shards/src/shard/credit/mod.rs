@@ -85,8 +85,13 @@ impl Credit {
         self.next_sweep
     }
 
+    /// Connections that wait for room.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether there is room for everything everywhere.
-    fn is_ample(&self) -> bool {
+    pub fn is_ample(&self) -> bool {
         self.topics.is_empty() && self.stores.is_empty()
     }
 
@@ -122,7 +127,7 @@ impl Shard {
         self.settle_blocking();
         self.post_credit();
         self.resume_granted();
-        self.cells.set(Gauge::PublishersHeld, self.credit.held.len());
+        self.cells.set(Gauge::PublishersHeld, self.credit.held());
         self.cells.set(Gauge::SessionsBlocking, self.credit.blocking.len());
     }
 

@@ -18,6 +18,10 @@ use std::time::Duration;
 
 /// How long an operation of the log may take at the end.
 const CLOSING_STEP_MAX: Duration = Duration::from_secs(10);
+/// Bytes that a record takes beside a message's body, with room to spare.
+const RECORD_BYTES_MAX: usize = 160;
+/// Records of a publication that are not its subscribers': its body, its identifier, what is forwarded.
+const RECORDS_BESIDE: usize = 4;
 /// The user property by which a publisher asks for a lower level.
 const LEVEL_PROPERTY: &str = "ringmq-durability";
 
@@ -251,18 +255,22 @@ impl Shard {
     pub fn ask_receipt(&mut self, shard: ShardId, is_owner: bool) -> Option<Receipt> {
         let may_remember = is_owner || self.durable_shards.contains(shard);
         let is_awaited = may_remember && self.receipts.awaits_storage();
-        let may_refuse = self.receipts.is_refusable() && self.rejecting_shards.contains(shard);
+        let may_lack_room = self.rejecting_shards.contains(shard) || !self.credit.is_ample();
+        let may_refuse = self.receipts.is_refusable() && may_lack_room;
         if is_awaited || may_refuse { self.receipts.ask(self.id) } else { None }
     }
 
     /// Whether a message must be refused because one of these subscribers is to remember it and cannot, or has no room for
     /// it and loses none.
     pub fn refusal(&mut self, message: &PublicationRef<'_>, subscribers: &[Subscriber]) -> Option<Outcome> {
-        if self.journal.is_refusing()
-            && self.receipts.awaits_storage()
-            && subscribers.iter().any(|subscriber| self.is_remembered(subscriber.session))
-        {
-            return Some(Outcome::Refused);
+        if self.receipts.awaits_storage() && self.journal.may_refuse() {
+            let remembering = subscribers.iter().filter(|subscriber| self.is_remembered(subscriber.session));
+            let records = remembering.count();
+            let copies = 1 + usize::from(message.retain);
+            let bytes = copies * message.weight_bytes() + (records + RECORDS_BESIDE) * RECORD_BYTES_MAX;
+            if records > 0 && self.journal.lacks_room(bytes) {
+                return Some(Outcome::Refused);
+            }
         }
         if !self.receipts.is_refusable() {
             return None;

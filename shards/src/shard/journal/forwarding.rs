@@ -148,7 +148,10 @@ impl Shard {
         let Forward { publication, errand, sequence, receipt } = forward;
         if self.journal.apply(receipt.shard.0, sequence) {
             let Errand { deliver, retain, groups, .. } = errand;
+            // Its publisher was told that it is safe.
+            self.journal.is_owed = true;
             self.handle_forwarded(&publication, deliver, retain, &groups, Some(receipt));
+            self.journal.is_owed = false;
         } else {
             self.receipts.answer(receipt, Outcome::Stored);
         }

@@ -55,8 +55,10 @@ pub struct Journal {
     /// The last seal did not ask for a sync.
     is_unsynced: bool,
     last_seal: Position,
-    /// The store is at its bound; it is tried again when records were removed.
-    is_full: bool,
+    /// The store is at its bound: so many bytes found no room.
+    full_for: Option<usize>,
+    /// The message at hand was acknowledged before it came here: it may take of the room that is kept free.
+    is_owed: bool,
     is_failure_told: bool,
     /// How far the log was when the shard last looked.
     seen: (Position, Position),
@@ -84,7 +86,8 @@ impl Journal {
             is_unsealed: false,
             is_unsynced: false,
             last_seal: Position::default(),
-            is_full: false,
+            full_for: None,
+            is_owed: false,
             is_failure_told: false,
             seen: (Position::default(), Position::default()),
         }
@@ -96,8 +99,34 @@ impl Journal {
     }
 
     /// Whether what should be remembered cannot be: the log has failed, or is at its bound.
-    pub fn is_refusing(&self) -> bool {
-        self.is_full || self.has_failed()
+    pub fn is_refusing(&mut self) -> bool {
+        let log = &mut self.log;
+        self.full_for = self.full_for.filter(|bytes| log.as_mut().is_some_and(|log| !log.has_room(*bytes)));
+        (self.full_for.is_some() && !self.is_owed) || self.has_failed()
+    }
+
+    /// Whether what is to be remembered may be refused: the log has a bound, or has failed.
+    pub fn may_refuse(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_bounded() || log.failure().is_some())
+    }
+
+    /// Whether records of so many bytes together would be refused. Nothing of them is put then, rather than a part.
+    pub fn lacks_room(&mut self, bytes: usize) -> bool {
+        if self.is_refusing() {
+            return true;
+        }
+        let is_lacking = !self.is_owed && self.log.as_mut().is_some_and(|log| !log.has_room(bytes));
+        if is_lacking {
+            self.note_full(bytes);
+        }
+        is_lacking
+    }
+
+    fn note_full(&mut self, bytes: usize) {
+        if self.full_for.is_none() {
+            tracing::warn!("persistence: publications are refused until there is room");
+        }
+        self.full_for = Some(bytes);
     }
 
     /// Whether the log has failed, which only a restart mends.
@@ -151,7 +180,7 @@ impl Journal {
         &mut self,
         encoded: Result<(u16, impl AsRef<[u8]>), ringmq_persistence::record::RecordError>,
     ) -> Option<Id> {
-        self.put_by(encoded, Machine::put)
+        self.put_by(encoded, if self.is_owed { Machine::put_owed } else { Machine::put })
     }
 
     /// Puts a record in the place of one that is removed next: there is room for it in a store that is full.
@@ -183,9 +212,8 @@ impl Journal {
                 Some(id)
             }
             Err(error) => {
-                if matches!(error, PutError::Full) && !self.is_full {
-                    tracing::warn!(%error, "persistence: publications are refused until there is room");
-                    self.is_full = true;
+                if matches!(error, PutError::Full) {
+                    self.note_full(payload.as_ref().len());
                 }
                 self.refusals += 1;
                 None
@@ -198,7 +226,6 @@ impl Journal {
         // A log that has failed keeps what it has.
         if log.remove(id).unwrap_or(false) {
             self.is_unsealed = true;
-            self.is_full = false;
         }
     }
 

@@ -4,10 +4,10 @@
 
 use super::forwarding::errand_of;
 use super::{KeptSession, PendingForwarding, WallClock, records};
-use crate::shard::Shard;
 use crate::shard::publish::Errand;
 use crate::shard::sessions::SessionKey;
 use crate::shard::timers::TimerKey;
+use crate::shard::{Shard, cx};
 use ringmq_core::codec::PacketId;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
@@ -349,6 +349,9 @@ impl Shard {
             begun,
         };
         let key = self.sessions.insert(Session::restore(restored, &self.config.mqtt, self.now));
+        if let Some(slot) = self.sessions.get_mut(key) {
+            slot.session.trim_queue(&mut cx!(self));
+        }
         let mut kept =
             KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
         let mut entered = Vec::with_capacity(subscriptions.len());
