@@ -234,7 +234,8 @@ impl Session {
         self.flows.as_ref().map_or(0, |flows| flows.inflight.len())
     }
 
-    fn queue_terms(&self) -> QueueTerms {
+    /// What the client asks of its queue.
+    pub fn queue_terms(&self) -> QueueTerms {
         self.flows.as_ref().map_or_else(QueueTerms::default, |flows| flows.queue.terms())
     }
 

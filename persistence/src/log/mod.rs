@@ -233,11 +233,9 @@ impl Machine {
             }
             append::Placement::OpenBatch | append::Placement::NewBatch(..) => 0,
         };
-        if new_bytes > 0 {
-            if self.used_bytes() + new_bytes > limit {
-                self.press();
-                return Err(PutError::Full);
-            }
+        if new_bytes > 0 && self.used_bytes() + new_bytes > limit {
+            self.press();
+            return Err(PutError::Full);
         }
         Ok(())
     }

@@ -19,7 +19,10 @@ pub use message::{
     ArchivedReceived, ArchivedRetained, ArchivedSent, Body, ForwardTarget, Forwarding, Queued, Received,
     Retained, Sent,
 };
-pub use session::{ArchivedSession, ArchivedSubscription, ArchivedWill, Session, Subscription, Will};
+pub use session::{
+    ArchivedQueueTerms, ArchivedSession, ArchivedSubscription, ArchivedWill, QueueTerms, Session,
+    Subscription, Will,
+};
 
 /// A type that is stored under one kind.
 pub trait Record: Archive {

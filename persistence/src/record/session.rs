@@ -49,6 +49,23 @@ pub struct Will {
     pub due_at_ms: Option<u64>,
 }
 
+/// What the client of a session asks of its queue. Of two of a session the one with the higher id counts; without one the
+/// broker's configuration does.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct QueueTerms {
+    /// The session's number.
+    pub session: u64,
+    /// The most messages that wait.
+    pub len_max: Option<u32>,
+    /// What happens to more: 1 the oldest is dropped, 2 the newest is dropped, 3 it is refused, 4 publishers are held back.
+    pub policy: Option<u8>,
+}
+
+impl Record for QueueTerms {
+    const KIND: u16 = 0x0A01;
+}
+
 /// A subscription of a session. Of two with the same filter the one with the higher id counts.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]

@@ -71,6 +71,8 @@ fn every_kind_comes_back_as_it_was() {
     let target = ForwardTarget { shard: 3, deliver: true, retain: false, shares: vec![4, 5] };
     check(Forwarding { sequence: 1, body: 2, targets: vec![target] });
     check(Applied { from: 6, sequence: u64::MAX });
+    check(QueueTerms { session: 1, len_max: Some(7), policy: None });
+    check(QueueTerms { session: 1, len_max: None, policy: Some(4) });
 }
 
 #[test]
@@ -108,6 +110,7 @@ fn kinds_differ() {
         Sent::KIND,
         Received::KIND,
         Retained::KIND,
+        QueueTerms::KIND,
     ];
     kinds.sort_unstable();
     assert!(kinds.windows(2).all(|pair| pair[0] < pair[1]));

@@ -3,9 +3,9 @@
 
 use super::line::{Field, Value};
 use ringmq_persistence::record::{
-    Applied, ArchivedApplied, ArchivedBody, ArchivedForwarding, ArchivedQueued, ArchivedReceived,
-    ArchivedSent, ArchivedSession, ArchivedSubscription, Body, Forwarding, Queued, Received, Record,
-    RecordError, Retained, Sent, Session, Subscription, access,
+    Applied, ArchivedApplied, ArchivedBody, ArchivedForwarding, ArchivedQueueTerms, ArchivedQueued,
+    ArchivedReceived, ArchivedSent, ArchivedSession, ArchivedSubscription, Body, Forwarding, QueueTerms,
+    Queued, Received, Record, RecordError, Retained, Sent, Session, Subscription, access,
 };
 
 /// A record as its fields.
@@ -66,6 +66,7 @@ pub fn describe(kind: u16, payload: &[u8]) -> Result<Described, Unreadable> {
         Retained::KIND => of_message("retained", &access::<Retained<'_>>(kind, payload)?.body),
         Forwarding::KIND => forwarding(access::<Forwarding>(kind, payload)?),
         Applied::KIND => applied(access::<Applied>(kind, payload)?),
+        QueueTerms::KIND => queue_terms(access::<QueueTerms>(kind, payload)?),
         _ => return Err(Unreadable::Kind(kind)),
     })
 }
@@ -168,6 +169,12 @@ fn forwarding(forwarding: &ArchivedForwarding) -> Described {
         ("to_shards", Value::Numbers(shards)),
     ];
     Described { kind: "forwarding", fields, tie: Tie::None }
+}
+
+fn queue_terms(terms: &ArchivedQueueTerms) -> Described {
+    let len_max = terms.len_max.as_ref().map(|len| ("len_max", Value::Number(len.to_native().into())));
+    let policy = terms.policy.as_ref().map(|policy| ("policy", Value::Number((*policy).into())));
+    of_session("queue_terms", terms.session.to_native(), None, len_max.into_iter().chain(policy).collect())
 }
 
 fn applied(applied: &ArchivedApplied) -> Described {

@@ -158,3 +158,35 @@ fn sessions_messages_and_retained_messages_survive_other_numbers_of_shards() {
     names.sort_unstable();
     assert_eq!(names, ["lock", "shards"]);
 }
+
+#[test]
+fn what_clients_ask_of_their_queues_outlives_the_process_and_moves_with_them() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    for (round, shards) in [2, 2, 3].into_iter().enumerate() {
+        let broker = start(data.path(), shards);
+        let mut publisher = Login::v5("publisher").open(&broker);
+        for (policy, kept) in
+            [("drop_oldest", ["2", "3"]), ("drop_newest", ["0", "1"]), ("reject", ["0", "1"])]
+        {
+            let login = || {
+                Login::persistent(ProtocolVersion::V5, policy)
+                    .with(Property::user("ringmq-mqueue-len", "2"))
+                    .with(Property::user("ringmq-mqueue-policy", policy))
+            };
+            if round == 0 {
+                let mut client = login().open_new(&broker);
+                client.subscribe(policy, 1);
+                client.vanish();
+                continue;
+            }
+            for n in 0..4 {
+                let reason = publisher.publish(message(policy, n.to_string()).qos(1));
+                assert_eq!(reason.is_error(), policy == "reject" && n >= 2, "{policy} {n}: {reason:?}");
+            }
+            let mut client = login().open(&broker);
+            client.expect_texts(kept);
+            client.expect_nothing_from(&mut publisher);
+            client.vanish();
+        }
+    }
+}

@@ -6,6 +6,7 @@ use crate::codec::{PacketId, Will};
 use crate::config::MqttConfig;
 use crate::session::delivery::Outgoing;
 use crate::session::inflight::Phase;
+use crate::session::queue::QueueTerms;
 use crate::session::subscriptions::Subscription;
 use crate::session::{Flows, Session};
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ pub struct Restored {
     pub client_id: ClientId,
     /// How long it outlives its connection; `u32::MAX` for ever.
     pub expiry_interval_s: u32,
+    /// What its client asks of its queue.
+    pub queue_terms: QueueTerms,
     /// The will that is still to be published.
     pub will: Option<Box<Will>>,
     /// What was sent and not acknowledged, in the order of sending.
@@ -41,11 +44,13 @@ pub enum RestoredMessage {
 impl Session {
     /// The session as it was, without a connection.
     pub fn restore(restored: Restored, config: &MqttConfig, now: Timestamp) -> Session {
-        let Restored { number, client_id, expiry_interval_s, will, inflight, queue, begun } = restored;
+        let Restored { number, client_id, expiry_interval_s, queue_terms, will, inflight, queue, begun } =
+            restored;
         let mut session = Session::new(client_id);
         session.number = Some(number);
         session.expiry_interval_s = expiry_interval_s;
         session.will = will;
+        session.ask_queue(queue_terms);
         if inflight.is_empty() && queue.is_empty() && begun.is_empty() {
             return session;
         }

@@ -65,7 +65,8 @@ impl QueueTerms {
         QueueTerms(policy << LEN_BITS | len_max.min(LEN_UNASKED))
     }
 
-    fn policy(self) -> Option<QueueFullPolicy> {
+    /// The policy that was asked for.
+    pub fn policy(self) -> Option<QueueFullPolicy> {
         match self.0 >> LEN_BITS {
             1 => Some(QueueFullPolicy::DropOldest),
             2 => Some(QueueFullPolicy::DropNewest),
@@ -73,6 +74,16 @@ impl QueueTerms {
             4 => Some(QueueFullPolicy::Block),
             _ => None,
         }
+    }
+
+    /// Terms that were asked for in an earlier life. More than can be asked for counts as nothing asked.
+    pub fn restored(len_max: Option<u32>, policy: Option<QueueFullPolicy>) -> QueueTerms {
+        QueueTerms::new(len_max.unwrap_or(LEN_UNASKED), policy)
+    }
+
+    /// The length that was asked for.
+    pub fn asked_len(self) -> Option<u32> {
+        Some(self.0 & LEN_UNASKED).filter(|asked| *asked != LEN_UNASKED)
     }
 
     /// How much the queue holds.

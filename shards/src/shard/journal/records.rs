@@ -1,8 +1,9 @@
 //! Between what the core means and what the log holds: the one place where both are known.
 
 use ringmq_core::codec::{PacketId, QoS, RetainHandling, SubscriptionOptions, Will};
+use ringmq_core::config::QueueFullPolicy;
 use ringmq_core::publication::{Origin, Publication, PublicationRef};
-use ringmq_core::session::{Outgoing, Session, SessionNumber, Subscription};
+use ringmq_core::session::{Outgoing, QueueTerms, Session, SessionNumber, Subscription};
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::record;
 use std::num::NonZeroU64;
@@ -155,6 +156,29 @@ pub fn subscription(
         retain_handling: retain_handling as u8,
         identifier: subscription.id,
     }
+}
+
+/// What a client asks of its queue, as it is stored.
+pub fn queue_terms(session: SessionNumber, terms: QueueTerms) -> record::QueueTerms {
+    let policy = terms.policy().map(|policy| match policy {
+        QueueFullPolicy::DropOldest => 1,
+        QueueFullPolicy::DropNewest => 2,
+        QueueFullPolicy::Reject => 3,
+        QueueFullPolicy::Block => 4,
+    });
+    record::QueueTerms { session: session.0.get(), len_max: terms.asked_len(), policy }
+}
+
+/// What was stored of that.
+pub fn queue_terms_of(stored: &record::ArchivedQueueTerms) -> QueueTerms {
+    let policy = stored.policy.as_ref().and_then(|policy| match policy {
+        1 => Some(QueueFullPolicy::DropOldest),
+        2 => Some(QueueFullPolicy::DropNewest),
+        3 => Some(QueueFullPolicy::Reject),
+        4 => Some(QueueFullPolicy::Block),
+        _ => None,
+    });
+    QueueTerms::restored(stored.len_max.as_ref().map(|len| len.to_native()), policy)
 }
 
 /// A stored subscription.

@@ -12,7 +12,7 @@ use ringmq_core::codec::PacketId;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
 use ringmq_core::session::{
-    Memory, Outgoing, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
+    Memory, Outgoing, QueueTerms, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
 };
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Id;
@@ -47,6 +47,7 @@ struct Found {
 #[derive(Debug, Default)]
 struct RememberedSession {
     own: Option<(Id, OwnRecord)>,
+    queue_terms: Option<(Id, QueueTerms)>,
     subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
     begun: Vec<(PacketId, Stored)>,
 }
@@ -133,6 +134,12 @@ impl Remembered {
                 let subscription = records::subscription_of(stored);
                 let replaced =
                     session.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
+                self.stale.extend(replaced.map(|(id, _)| id));
+            }
+            record::QueueTerms::KIND => {
+                let stored = access::<record::QueueTerms>(kind, payload)?;
+                let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
+                let replaced = session.queue_terms.replace((id, records::queue_terms_of(stored)));
                 self.stale.extend(replaced.map(|(id, _)| id));
             }
             Body::KIND => {
@@ -224,16 +231,18 @@ impl Shard {
         let mut flows = self.restore_messages(&mut remembered);
         for (number, session) in std::mem::take(&mut remembered.sessions) {
             self.journal.skip_numbers(number.0.get());
-            let RememberedSession { own, subscriptions, begun } = session;
+            let RememberedSession { own, queue_terms, subscriptions, begun } = session;
             let Some((id, own)) = own else {
                 // Its session was forgotten first.
+                remembered.stale.extend(queue_terms.map(|(id, _)| id));
                 remembered.stale.extend(subscriptions.into_values().map(|(id, _)| id));
                 remembered.stale.extend(begun.iter().map(|(_, stored)| Id(stored.record.get())));
                 self.forget_messages(flows.remove(&number));
                 continue;
             };
             let flows = flows.remove(&number).unwrap_or_default();
-            self.restore_session(number, (id, own), subscriptions, begun, flows, remembered.clock);
+            let own = (id, own, queue_terms);
+            self.restore_session(number, own, subscriptions, begun, flows, remembered.clock);
         }
         for (_, orphaned) in flows.drain() {
             self.forget_messages(Some(orphaned));
@@ -326,7 +335,7 @@ impl Shard {
     fn restore_session(
         &mut self,
         number: SessionNumber,
-        (id, own): (Id, OwnRecord),
+        (id, own, queue_terms): (Id, OwnRecord, Option<(Id, QueueTerms)>),
         subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
         begun: Vec<(PacketId, Stored)>,
         flows: Flows,
@@ -343,6 +352,7 @@ impl Shard {
             number,
             client_id: (&*client_id).into(),
             expiry_interval_s,
+            queue_terms: queue_terms.map(|(_, terms)| terms).unwrap_or_default(),
             will,
             inflight: flows.inflight,
             queue: flows.queue,
@@ -351,9 +361,16 @@ impl Shard {
         let key = self.sessions.insert(Session::restore(restored, &self.config.mqtt, self.now));
         if let Some(slot) = self.sessions.get_mut(key) {
             slot.session.trim_queue(&mut cx!(self));
+            let asks_to_reject = slot.session.asks_to_reject();
+            self.count_rejecting(false, asks_to_reject);
         }
-        let mut kept =
-            KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
+        let mut kept = KeptSession {
+            record: id,
+            created_ms,
+            expires_at_ms,
+            queue_terms,
+            subscriptions: SeededMap::default(),
+        };
         let mut entered = Vec::with_capacity(subscriptions.len());
         for (filter, (id, subscription)) in subscriptions {
             kept.subscriptions.insert(filter.clone(), id);

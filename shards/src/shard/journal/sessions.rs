@@ -4,7 +4,7 @@ use super::{Journal, records};
 use crate::shard::Shard;
 use crate::shard::sessions::SessionKey;
 use ringmq_core::hash::SeededMap;
-use ringmq_core::session::{SessionNumber, Subscription};
+use ringmq_core::session::{QueueTerms, SessionNumber, Subscription};
 use ringmq_persistence::Id;
 use ringmq_persistence::record::encode;
 use std::num::NonZeroU64;
@@ -18,6 +18,8 @@ pub struct KeptSession {
     pub created_ms: u64,
     /// When it ends if nobody connects to it.
     pub expires_at_ms: Option<u64>,
+    /// That of what its client asks of its queue, and what that is.
+    pub queue_terms: Option<(Id, QueueTerms)>,
     /// Those of its subscriptions, by filter.
     pub subscriptions: SeededMap<Box<str>, Id>,
 }
@@ -77,6 +79,7 @@ impl Shard {
         let after = |s: u32| now_ms.saturating_add(u64::from(s).saturating_mul(1000));
         let expires_at_ms = expires_s.filter(|s| *s != u32::MAX).map(after);
         self.journal.record_session(number, &slot.session, expires_at_ms, will_s.map(after));
+        self.journal.record_queue_terms(number, slot.session.queue_terms());
     }
 
     /// The will of a session was published, or is not to be any more.
@@ -112,13 +115,30 @@ impl Shard {
         let Some(number) = slot.session.number() else { return };
         slot.session.forget(&mut self.journal);
         let Some(kept) = self.journal.sessions.remove(&number) else { return };
-        for id in kept.subscriptions.into_values().chain([kept.record]) {
+        let queue_terms = kept.queue_terms.map(|(id, _)| id);
+        for id in kept.subscriptions.into_values().chain(queue_terms).chain([kept.record]) {
             self.journal.remove(id);
         }
     }
 }
 
 impl Journal {
+    /// Records what a client asks of its queue, if that is not what is recorded.
+    fn record_queue_terms(&mut self, number: SessionNumber, terms: QueueTerms) {
+        let Some(kept) = self.sessions.get(&number) else { return };
+        if kept.queue_terms.map_or(QueueTerms::default(), |(_, known)| known) == terms {
+            return;
+        }
+        let id = (terms != QueueTerms::default())
+            .then(|| self.put_in_place(encode(&records::queue_terms(number, terms))))
+            .flatten();
+        let Some(kept) = self.sessions.get_mut(&number) else { return };
+        let replaced = std::mem::replace(&mut kept.queue_terms, id.map(|id| (id, terms)));
+        if let Some((id, _)) = replaced {
+            self.remove(id);
+        }
+    }
+
     fn record_session(
         &mut self,
         number: SessionNumber,
@@ -132,8 +152,13 @@ impl Journal {
         let id = if is_known { self.put_in_place(encode(&record)) } else { self.put(encode(&record)) };
         let Some(id) = id else { return };
         let Some(kept) = self.sessions.get_mut(&number) else {
-            let kept =
-                KeptSession { record: id, created_ms, expires_at_ms, subscriptions: SeededMap::default() };
+            let kept = KeptSession {
+                record: id,
+                created_ms,
+                expires_at_ms,
+                queue_terms: None,
+                subscriptions: SeededMap::default(),
+            };
             self.sessions.insert(number, kept);
             return;
         };

@@ -7,8 +7,8 @@ use crate::store::{StoreError, log_directory, log_error};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::routing::ShardId;
 use ringmq_persistence::record::{
-    self, Applied, Body, Forwarding, Queued, Received, Record, RecordError, Retained, Sent, Subscription,
-    access, decode, encode,
+    self, Applied, Body, Forwarding, QueueTerms, Queued, Received, Record, RecordError, Retained, Sent,
+    Subscription, access, decode, encode,
 };
 use ringmq_persistence::storage::files::{Files, block_on};
 use ringmq_persistence::tools::{Snapshot, drain};
@@ -269,6 +269,12 @@ impl NewLogs {
                 }
             }
             Queued::KIND | Sent::KIND => {}
+            QueueTerms::KIND => {
+                let stored = decode::<QueueTerms>(kind, payload)?;
+                if let Some(&Place { home, number, .. }) = index.sessions.get(&stored.session) {
+                    self.put(home, encode(&QueueTerms { session: number, ..stored })?)?;
+                }
+            }
             Received::KIND => {
                 let stored = decode::<Received>(kind, payload)?;
                 if let Some(&Place { home, number, .. }) = index.sessions.get(&stored.session) {
