@@ -81,7 +81,7 @@ pub enum SetupError {
         fault: String,
     },
     /// The program was built without it.
-    #[error("this ringmq was built without {0}; build it with `--features {0}`, or remove the element")]
+    #[error("this ringmq was built without {0}; build it with `--features ringmq-access/{0}`, or remove it")]
     Missing(&'static str),
 }
 

@@ -7,10 +7,22 @@ pub mod config;
 mod error;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 pub mod lookup;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 pub mod net;
+mod open;
+#[cfg(feature = "postgresql")]
+pub mod postgresql;
 #[cfg(feature = "redis")]
 pub mod redis;
 
 pub use error::{SetupError, SourceError};
 pub use lookup::{RuleAnswer, RuleSource};
+#[cfg(feature = "http")]
+pub use open::topic_sources_of;
+pub use open::{RuleSourceError, element_of, jwks_of, rule_sources_of};

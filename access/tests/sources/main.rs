@@ -3,6 +3,10 @@
 
 mod asking;
 mod certificates;
+mod guide;
 mod http;
+mod ldap;
+mod mysql;
+mod postgresql;
 mod redis;
 mod server;

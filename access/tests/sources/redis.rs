@@ -34,7 +34,7 @@ fn cli(port: u16, words: &[&str]) -> String {
     run_command(Command::new("redis-cli").args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(words))
 }
 
-fn users(port: u16, more: &str) -> impl RemoteAuthenticator {
+fn users(port: u16, more: &str) -> impl RemoteAuthenticator + use<> {
     let text = format!("server = \"127.0.0.1:{port}\"\nquery_timeout = \"2s\"\n{more}");
     redis::users(&config::<RedisConfig>(&text)).unwrap()
 }

@@ -61,7 +61,11 @@ impl Jwks {
             ssl: &config.ssl,
             asks_topics: false,
         };
-        let requests = Requests::new(form, pool_terms(1, "request_timeout", REQUEST_TIMEOUT)?)?;
+        let requests = Requests::new(form, pool_terms(1, "request_timeout", REQUEST_TIMEOUT)?);
+        let requests = requests.map_err(|error| match error {
+            SetupError::Key { key: "url", fault } => SetupError::Key { key: "endpoint", fault },
+            other => other,
+        })?;
         let request = requests.fixed().ok_or_else(|| {
             SetupError::key("endpoint", "keys are the same for all clients; leave placeholders out")
         })?;

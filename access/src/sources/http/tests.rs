@@ -84,7 +84,8 @@ fn a_question_about_a_topic_has_placeholders_of_its_own() {
 fn addresses_and_headers_that_cannot_be_are_named() {
     let none: &[(&str, &str)] = &[];
     let smuggled = [("transfer-encoding", "chunked")];
-    let cases: [(&str, &[(&str, &str)], &str); 8] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Headers<'_>, &str); 8] = [
         ("ftp://h", none, "url: not an address; write http://HOST:PORT/PATH"),
         ("http://u:p@h/", none, "url: "),
         ("http://${username}/", none, "url: "),

@@ -74,7 +74,7 @@ impl<A: Clone> AnswerCache<A> {
 
     /// How many are remembered.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.lock().answers.len()
     }
 

@@ -1,5 +1,5 @@
-//! Log lines about a source that does not answer: one when it begins, then one in a while with how often it happened, and
-//! one when it answers again.
+//! Log lines about a source that does not answer: one when it begins, then at most one in a while, with how often it
+//! happened, and one when it answers again.
 
 use crate::sources::error::SourceError;
 use std::sync::{Mutex, PoisonError};
@@ -36,12 +36,21 @@ impl LogThrottle {
 
     /// The source answered.
     pub fn answered(&self, source: &str) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_failing {
-            *said = Said::default();
-            drop(said);
+        if self.recovers(Instant::now()) {
             tracing::info!(source, "a source of access control answers again");
         }
+    }
+
+    /// Whether it is time to say that the source answers again. One that comes and goes is not worth more lines than one that
+    /// is gone.
+    fn recovers(&self, now: Instant) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = said.at.is_some_and(|at| now.saturating_duration_since(at) < SILENCE);
+        if !said.is_failing || is_silent {
+            return false;
+        }
+        *said = Said { at: Some(now), ..Said::default() };
+        true
     }
 
     /// How often it happened without a line, if it is time for one.
@@ -70,7 +79,10 @@ mod tests {
             assert_eq!(throttle.count(begin, true), None);
         }
         assert_eq!(throttle.count(begin + SILENCE, true), Some(5));
-        throttle.answered("x");
-        assert_eq!(throttle.count(begin + SILENCE, true), Some(0));
+        assert!(!throttle.recovers(begin + SILENCE), "a line has just been written");
+        assert_eq!(throttle.count(begin + SILENCE, true), None);
+        assert!(throttle.recovers(begin + SILENCE * 2));
+        assert!(!throttle.recovers(begin + SILENCE * 9));
+        assert_eq!(throttle.count(begin + SILENCE * 9, true), Some(0));
     }
 }

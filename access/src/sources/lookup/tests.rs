@@ -109,11 +109,11 @@ fn a_cache_is_bounded_and_forgets() {
         cache.keep(key(name), number, begin + second * number as u32);
     }
     let find = |name, at| cache.find(key(name).as_ref(), begin + second * at);
-    assert_eq!(cache.len(), 3);
+    assert_eq!(cache.count(), 3);
     assert_eq!([find("a", 4), find("b", 4), find("d", 4)], [None, Some(1), Some(3)]);
     assert_eq!([find("b", 11), find("d", 11)], [None, Some(3)]);
     cache.keep(key("b"), 7, begin + second * 20);
-    assert_eq!(cache.len(), 1, "what is old goes first");
+    assert_eq!(cache.count(), 1, "what is old goes first");
     cache.keep(key("b"), 8, begin + second * 21);
     cache.keep(key("x"), 9, begin + second * 30);
     assert_eq!(find("b", 30), Some(8), "a newer answer to the same question outlives the older");
