@@ -79,9 +79,15 @@ fn clippy() -> Result<()> {
     run_command(&mut tree::cargo(&words))
 }
 
-/// openssl makes the certificates of the generator's TLS tests.
+/// openssl makes the certificates of TLS tests; the servers are those that access control asks.
 fn tests() -> Result<()> {
-    packages::install_program("openssl", "openssl")?;
+    packages::require(&[
+        ("openssl", "openssl"),
+        ("pg_ctlcluster", "postgresql"),
+        ("mariadbd", "mariadb-server"),
+        ("redis-server", "redis-server"),
+        ("slapd", "slapd"),
+    ])?;
     run_command(&mut tree::cargo(&["test", "--workspace"]))
 }
 

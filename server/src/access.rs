@@ -5,6 +5,7 @@ use ringmq_access::authentication::{Counts, Gate, OpenError, Workers, open};
 use ringmq_access::authorization::{Authorizer, LoadError};
 use ringmq_access::bans::{BanError, BanKeeper};
 use ringmq_access::guard::Guard;
+use ringmq_access::sources::{RuleSourceError, rule_sources_of};
 use ringmq_shards::access::Access;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ pub enum AccessError {
     /// A source of rules.
     #[error(transparent)]
     Authorization(#[from] LoadError),
+    /// A source of rules on another host.
+    #[error(transparent)]
+    RuleSource(#[from] RuleSourceError),
     /// The list of bans.
     #[error(transparent)]
     Bans(#[from] BanError),
@@ -56,9 +60,11 @@ impl AccessControl {
         let data_dir = &config.node.data_dir;
         let chains = open(&config.authentication(), data_dir)?;
         let authorizer = Authorizer::load(&config.authorization, data_dir)?;
+        let rule_sources = rule_sources_of(&config.authorization.sources)?;
         self.bans.load()?;
         let guard = Guard::new(authorizer, Arc::clone(self.bans.bans()));
         let guard = Arc::new(guard.with_flapping(&config.flapping_detect));
-        Ok(Arc::new(Gate::new(chains, Arc::clone(&self.workers), guard, Arc::clone(&self.counts))))
+        let gate = Gate::new(chains, Arc::clone(&self.workers), guard, Arc::clone(&self.counts));
+        Ok(Arc::new(gate.with_rule_sources(rule_sources)))
     }
 }

@@ -6,6 +6,8 @@ use super::password::HashAlgorithm;
 use super::scram::{ITERATIONS_DEFAULT, ScramMechanism};
 use super::secret::Secret;
 use super::users::{ImportKind, UserIdType};
+use crate::sources::config::{HttpConfig, LdapConfig, MongodbConfig, RedisConfig, SqlConfig, SslConfig};
+use ringmq_core::config::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,9 +33,9 @@ pub struct AuthenticationConfig {
 #[serde(tag = "mechanism", rename_all = "snake_case")]
 pub enum ElementConfig {
     /// A user and a password.
-    PasswordBased(PasswordBasedConfig),
+    PasswordBased(Box<PasswordBasedConfig>),
     /// A signed token.
-    Jwt(JwtConfig),
+    Jwt(Box<JwtConfig>),
     /// SCRAM, in AUTH packets of MQTT 5.0.
     Scram(ScramConfig),
     /// A list of client ids.
@@ -48,6 +50,45 @@ pub enum ElementConfig {
 pub enum PasswordBasedConfig {
     /// In a file of the broker.
     BuiltInDatabase(BuiltInDatabaseConfig),
+    /// A service that is asked.
+    Http(HttpConfig),
+    /// In a table.
+    Postgresql(SqlConfig),
+    /// In a table.
+    Mysql(SqlConfig),
+    /// In hashes.
+    Redis(RedisConfig),
+    /// In a directory.
+    Ldap(LdapConfig),
+    /// In a collection.
+    Mongodb(MongodbConfig),
+}
+
+impl PasswordBasedConfig {
+    /// Whether it is used.
+    pub fn is_enabled(&self) -> bool {
+        match self {
+            PasswordBasedConfig::BuiltInDatabase(config) => config.enable,
+            PasswordBasedConfig::Http(config) => config.enable,
+            PasswordBasedConfig::Postgresql(config) | PasswordBasedConfig::Mysql(config) => config.enable,
+            PasswordBasedConfig::Redis(config) => config.enable,
+            PasswordBasedConfig::Ldap(config) => config.enable,
+            PasswordBasedConfig::Mongodb(config) => config.enable,
+        }
+    }
+
+    /// Where it looks, as it is written.
+    pub fn backend(&self) -> &'static str {
+        match self {
+            PasswordBasedConfig::BuiltInDatabase(_) => "built_in_database",
+            PasswordBasedConfig::Http(_) => "http",
+            PasswordBasedConfig::Postgresql(_) => "postgresql",
+            PasswordBasedConfig::Mysql(_) => "mysql",
+            PasswordBasedConfig::Redis(_) => "redis",
+            PasswordBasedConfig::Ldap(_) => "ldap",
+            PasswordBasedConfig::Mongodb(_) => "mongodb",
+        }
+    }
 }
 
 /// The element `password_based:built_in_database`.
@@ -108,6 +149,14 @@ pub struct JwtConfig {
     pub secret_base64_encoded: bool,
     /// A file with a public key in PEM, or with a JWKS; or the PEM itself.
     pub public_key: String,
+    /// Whether the keys are fetched from `endpoint`.
+    pub use_jwks: bool,
+    /// The address of a JWKS.
+    pub endpoint: String,
+    /// How often it is fetched again.
+    pub refresh_interval: Duration,
+    /// TLS towards `endpoint`.
+    pub ssl: SslConfig,
     /// Claims that must be, each with the value this text has for the client.
     pub verify_claims: BTreeMap<String, String>,
     /// The claim with access rules.
@@ -125,6 +174,10 @@ impl Default for JwtConfig {
             secret: Secret::default(),
             secret_base64_encoded: false,
             public_key: String::new(),
+            use_jwks: false,
+            endpoint: String::new(),
+            refresh_interval: Duration::from_s(300),
+            ssl: SslConfig::default(),
             verify_claims: BTreeMap::new(),
             acl_claim_name: "acl".to_owned(),
             disconnect_after_expire: true,
@@ -213,7 +266,7 @@ impl ElementConfig {
     /// Whether it is used.
     pub fn is_enabled(&self) -> bool {
         match self {
-            ElementConfig::PasswordBased(PasswordBasedConfig::BuiltInDatabase(config)) => config.enable,
+            ElementConfig::PasswordBased(config) => config.is_enabled(),
             ElementConfig::Jwt(config) => config.enable,
             ElementConfig::Scram(config) => config.enable,
             ElementConfig::ClientIds(config) => config.enable,

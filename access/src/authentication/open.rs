@@ -15,6 +15,8 @@ use super::scram::{self, ScramUsers};
 use super::users::{
     BuiltInDatabase, ImportError, ImportFormat, ImportRules, UserFile, UserFileError, UserTable, import, load,
 };
+use crate::sources::config::JwksConfig;
+use crate::sources::{SetupError, element_of, jwks_of};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +55,9 @@ pub enum ElementError {
         max = scram::ITERATIONS_MAX
     )]
     Iterations(u32),
+    /// A source on another host.
+    #[error(transparent)]
+    Source(#[from] SetupError),
     /// Too many elements.
     #[error("has {0} elements; at most {ELEMENTS_MAX} are allowed")]
     Elements(usize),
@@ -107,10 +112,13 @@ impl Opening<'_> {
 
     fn add(&mut self, config: &ElementConfig, chain: &mut Chain) -> Result<(), ElementError> {
         match config {
-            ElementConfig::PasswordBased(PasswordBasedConfig::BuiltInDatabase(config)) => {
-                chain.add(Element::Local(Box::new(self.built_in_database(config)?)));
-            }
-            ElementConfig::Jwt(config) => chain.add(Element::Local(Box::new(self.jwt(config)?))),
+            ElementConfig::PasswordBased(config) => chain.add(match &**config {
+                PasswordBasedConfig::BuiltInDatabase(config) => {
+                    Element::Local(Box::new(self.built_in_database(config)?))
+                }
+                other => Element::Remote(element_of(other)?),
+            }),
+            ElementConfig::Jwt(config) => self.add_jwt(config, chain)?,
             ElementConfig::Scram(config) => chain.add_scram(self.scram(config)?),
             ElementConfig::ClientIds(config) => {
                 let ids = ClientIds::load(&config.file, config.no_match == OnOther::Deny)?;
@@ -171,8 +179,35 @@ impl Opening<'_> {
         Ok(ScramUsers { table, mechanism: config.algorithm, iterations })
     }
 
-    fn jwt(&self, config: &JwtConfig) -> Result<Jwt, ElementError> {
-        let keys = match config.algorithm {
+    /// Keys that are fetched have an element of their own, before the one that uses them.
+    fn add_jwt(&self, config: &JwtConfig, chain: &mut Chain) -> Result<(), ElementError> {
+        let is_fetched = config.use_jwks;
+        if is_fetched && config.algorithm == JwtAlgorithm::HmacBased {
+            let fault = "a set of keys has no secrets; set algorithm = \"public-key\"";
+            return Err(SetupError::key("use_jwks", fault).into());
+        }
+        let keys = if is_fetched { KeySet::empty() } else { self.keys(config)? };
+        let keys = Arc::new(KeySlot::new(keys));
+        if is_fetched {
+            let terms = JwksConfig {
+                endpoint: config.endpoint.clone(),
+                refresh_interval: config.refresh_interval,
+                ssl: config.ssl.clone(),
+            };
+            chain.add(Element::Remote(jwks_of(&terms, Arc::clone(&keys))?));
+        }
+        let rules = JwtRules::new(
+            config.from,
+            &config.acl_claim_name,
+            config.disconnect_after_expire,
+            config.verify_claims.iter(),
+        )?;
+        chain.add(Element::Local(Box::new(Jwt::new(keys, rules))));
+        Ok(())
+    }
+
+    fn keys(&self, config: &JwtConfig) -> Result<KeySet, ElementError> {
+        Ok(match config.algorithm {
             JwtAlgorithm::HmacBased => {
                 KeySet::from_secret(config.secret.reveal(), config.secret_base64_encoded)
                     .map_err(|source| ElementError::Key { key: "secret", source })?
@@ -185,13 +220,6 @@ impl Opening<'_> {
                 KeySet::from_public_key(&text)
                     .map_err(|source| ElementError::Key { key: "public_key", source })?
             }
-        };
-        let rules = JwtRules::new(
-            config.from,
-            &config.acl_claim_name,
-            config.disconnect_after_expire,
-            config.verify_claims.iter(),
-        )?;
-        Ok(Jwt::new(Arc::new(KeySlot::new(keys)), rules))
+        })
     }
 }

@@ -2,11 +2,11 @@
 //! loaded, the old one stays in force.
 
 use super::built_in::{BuiltInRules, RecordError};
-use super::config::{AuthorizationConfig, SourceConfig, SourceKind};
+use super::config::{AuthorizationConfig, FileConfig, SourceConfig};
 use super::files::{self, DEFAULT_RULES, FileError, Format};
 use super::rule_set::{RuleSet, RuleSetBuilder};
 use super::wording::Wordings;
-use ringmq_core::authorization::{ClientRule, Policy, Subject};
+use ringmq_core::authorization::{ClientRule, Policy, SourceIndex, Subject};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,7 +54,12 @@ impl Authorizer {
     pub fn load(config: &AuthorizationConfig, data_dir: &Path) -> Result<Authorizer, LoadError> {
         let mut rules = RuleSet::builder(config.no_match.into(), config.deny_action.into());
         let mut wordings = Wordings::default();
-        for (index, source) in config.sources.iter().enumerate().filter(|(_, source)| source.enable) {
+        let mut asked = 0;
+        for (index, source) in config.sources.iter().enumerate().filter(|(_, source)| source.is_enabled()) {
+            if matches!(source, SourceConfig::Http(_)) {
+                rules.ask(SourceIndex(asked));
+                asked = asked.saturating_add(1);
+            }
             add_source(index, source, data_dir, &mut wordings, &mut rules)?;
         }
         Ok(Authorizer { rules: rules.build() })
@@ -83,22 +88,33 @@ fn add_source(
     wordings: &mut Wordings,
     rules: &mut RuleSetBuilder,
 ) -> Result<(), LoadError> {
-    match (source.kind, &source.path) {
-        (SourceKind::File, Some(path)) => rules.extend(files::read(path, Format::AclConf, wordings)?),
-        (SourceKind::File, None) => {
+    match source {
+        SourceConfig::File(FileConfig { path: Some(path), .. }) => {
+            rules.extend(files::read(path, Format::AclConf, wordings)?);
+        }
+        SourceConfig::File(FileConfig { path: None, .. }) => {
             let defaults = files::parse(DEFAULT_RULES, Format::AclConf, wordings);
             rules.extend(defaults.expect("the rules that are built in are tested"));
         }
-        (SourceKind::MosquittoAclFile, Some(path)) => {
+        SourceConfig::MosquittoAclFile(FileConfig { path: Some(path), .. }) => {
             rules.extend(files::read(path, Format::Mosquitto, wordings)?);
         }
-        (SourceKind::MosquittoAclFile, None) => {
-            return Err(LoadError::NoPath { index, kind: "mosquitto_acl_file" });
+        SourceConfig::MosquittoAclFile(FileConfig { path: None, .. }) => {
+            return Err(LoadError::NoPath { index, kind: source.kind() });
         }
-        (SourceKind::BuiltInDatabase, None) => BuiltInRules::load(data_dir)?.add_to(rules),
-        (SourceKind::BuiltInDatabase, Some(path)) => {
+        SourceConfig::BuiltInDatabase(FileConfig { path: None, .. }) => {
+            BuiltInRules::load(data_dir)?.add_to(rules);
+        }
+        SourceConfig::BuiltInDatabase(FileConfig { path: Some(path), .. }) => {
             return Err(LoadError::Path { index, path: path.clone() });
         }
+        // Asked later, or come with what a client is granted.
+        SourceConfig::Http(_)
+        | SourceConfig::Postgresql(_)
+        | SourceConfig::Mysql(_)
+        | SourceConfig::Redis(_)
+        | SourceConfig::Ldap(_)
+        | SourceConfig::Mongodb(_) => {}
     }
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! The section `[authorization]`.
 
+use crate::sources::config::{
+    HttpRulesConfig, LdapRulesConfig, MongodbRulesConfig, RedisRulesConfig, SqlRulesConfig,
+};
 use ringmq_core::authorization::{DenyAction, Permission};
 use ringmq_core::config::Duration;
 use serde::{Deserialize, Serialize};
@@ -24,7 +27,7 @@ impl Default for AuthorizationConfig {
         AuthorizationConfig {
             no_match: OnNoMatch::Deny,
             deny_action: OnDeny::Ignore,
-            sources: vec![SourceConfig { kind: SourceKind::File, enable: true, path: None }],
+            sources: vec![SourceConfig::File(FileConfig::default())],
             cache: CacheConfig::default(),
         }
     }
@@ -51,30 +54,76 @@ pub enum OnDeny {
 }
 
 /// A source of rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SourceConfig {
+    /// An `acl.conf`.
+    File(FileConfig),
+    /// Mosquitto's `acl_file`.
+    MosquittoAclFile(FileConfig),
+    /// `authorization.jsonl` in the data directory.
+    BuiltInDatabase(FileConfig),
+    /// A service that is asked for each topic.
+    Http(HttpRulesConfig),
+    /// A table, asked when a client enters.
+    Postgresql(SqlRulesConfig),
+    /// A table, asked when a client enters.
+    Mysql(SqlRulesConfig),
+    /// Hashes, asked when a client enters.
+    Redis(RedisRulesConfig),
+    /// A directory, asked when a client enters.
+    Ldap(LdapRulesConfig),
+    /// A collection, asked when a client enters.
+    Mongodb(MongodbRulesConfig),
+}
+
+/// A source that is a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SourceConfig {
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: SourceKind,
+pub struct FileConfig {
     /// Whether it is used.
     #[serde(default = "enabled")]
     pub enable: bool,
-    /// The file, for kinds that have one. Without it, `file` holds the default rules.
+    /// The file, for types that have one. Without it, `file` holds the default rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 }
 
-/// What a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// An `acl.conf`.
-    File,
-    /// Mosquitto's `acl_file`.
-    MosquittoAclFile,
-    /// `authorization.jsonl` in the data directory.
-    BuiltInDatabase,
+impl Default for FileConfig {
+    fn default() -> FileConfig {
+        FileConfig { enable: true, path: None }
+    }
+}
+
+impl SourceConfig {
+    /// Whether it is used.
+    pub fn is_enabled(&self) -> bool {
+        match self {
+            SourceConfig::File(config)
+            | SourceConfig::MosquittoAclFile(config)
+            | SourceConfig::BuiltInDatabase(config) => config.enable,
+            SourceConfig::Http(config) => config.enable,
+            SourceConfig::Postgresql(config) | SourceConfig::Mysql(config) => config.enable,
+            SourceConfig::Redis(config) => config.enable,
+            SourceConfig::Ldap(config) => config.enable,
+            SourceConfig::Mongodb(config) => config.enable,
+        }
+    }
+
+    /// Its type, as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SourceConfig::File(_) => "file",
+            SourceConfig::MosquittoAclFile(_) => "mosquitto_acl_file",
+            SourceConfig::BuiltInDatabase(_) => "built_in_database",
+            SourceConfig::Http(_) => "http",
+            SourceConfig::Postgresql(_) => "postgresql",
+            SourceConfig::Mysql(_) => "mysql",
+            SourceConfig::Redis(_) => "redis",
+            SourceConfig::Ldap(_) => "ldap",
+            SourceConfig::Mongodb(_) => "mongodb",
+        }
+    }
 }
 
 fn enabled() -> bool {

@@ -18,7 +18,7 @@ mod wording;
 
 pub use authorizer::{Authorizer, LoadError};
 pub use built_in::{BuiltInRules, Holder, PlainRule, RULES_PER_RECORD_MAX, RecordError};
-pub use config::{AuthorizationConfig, CacheConfig, OnDeny, OnNoMatch, SourceConfig, SourceKind};
+pub use config::{AuthorizationConfig, CacheConfig, FileConfig, OnDeny, OnNoMatch, SourceConfig};
 pub use network::{Network, NetworkError};
 pub use rule::{Rule, Topics};
 pub use rule_set::{RuleSet, RuleSetBuilder};

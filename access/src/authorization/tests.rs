@@ -220,13 +220,9 @@ fn every_source_is_loaded_in_order_and_an_error_names_it() {
         .unwrap();
     built_in.save(folder.path()).unwrap();
     assert_eq!(BuiltInRules::load(folder.path()).unwrap(), built_in);
-    let source = |kind, path: Option<&std::path::Path>| SourceConfig {
-        kind,
-        enable: true,
-        path: path.map(Into::into),
-    };
+    let named = |path: &std::path::Path| FileConfig { path: Some(path.into()), ..FileConfig::default() };
     let mut config = AuthorizationConfig {
-        sources: vec![source(SourceKind::File, Some(&path)), source(SourceKind::BuiltInDatabase, None)],
+        sources: vec![SourceConfig::File(named(&path)), SourceConfig::BuiltInDatabase(FileConfig::default())],
         ..AuthorizationConfig::default()
     };
     let authorizer = Authorizer::load(&config, folder.path()).unwrap();
@@ -248,11 +244,11 @@ fn every_source_is_loaded_in_order_and_an_error_names_it() {
             .to_string()
             .contains("acl.conf:3: the rules are not")
     );
-    config.sources[0].enable = false;
+    config.sources.remove(0);
     std::fs::write(folder.path().join(BuiltInRules::FILE_NAME), "{}\n").unwrap();
     let error = Authorizer::load(&config, folder.path()).unwrap_err().to_string();
     assert!(error.contains("authorization.jsonl:1: the first line must be"), "{error}");
-    config.sources = vec![source(SourceKind::MosquittoAclFile, None)];
+    config.sources = vec![SourceConfig::MosquittoAclFile(FileConfig::default())];
     let error = Authorizer::load(&config, folder.path()).unwrap_err().to_string();
     assert!(error.starts_with("authorization.sources[0] (mosquitto_acl_file) names no file"), "{error}");
 }

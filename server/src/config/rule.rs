@@ -366,7 +366,7 @@ impl fmt::Display for Rule {
             ),
             Rule::RuleSources => write!(
                 f,
-                "at most {RULE_SOURCES_MAX} of {{ type = \"file, mosquitto_acl_file or built_in_database\", enable = true or false, path = \"a file\" }}"
+                "at most {RULE_SOURCES_MAX} of {{ type = \"file, mosquitto_acl_file, built_in_database, http, postgresql, mysql, redis, ldap or mongodb\", enable = true or false, … }}, with the keys of their type and no others (docs/access-sources.md)"
             ),
         }
     }

@@ -29,7 +29,10 @@ impl Target {
         let elements: Vec<&ElementConfig> = config.authentication.iter().chain(chains.flatten()).collect();
         let data_dir = &config.node.data_dir;
         let built_in = elements.iter().filter_map(|element| match element {
-            ElementConfig::PasswordBased(PasswordBasedConfig::BuiltInDatabase(config)) => Some(config),
+            ElementConfig::PasswordBased(config) => match &**config {
+                PasswordBasedConfig::BuiltInDatabase(config) => Some(config),
+                _ => None,
+            },
             _ => None,
         });
         let scram = elements.iter().filter_map(|element| match element {

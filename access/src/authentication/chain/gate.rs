@@ -3,6 +3,7 @@
 
 use super::order::Chain;
 use super::run::{Run, Workers};
+use crate::sources::RuleSource;
 use ringmq_core::authentication::Method;
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::reason::ReasonCode;
@@ -120,9 +121,15 @@ pub(super) struct GateCore {
     workers: Arc<Workers>,
     admission: Arc<dyn Admission>,
     counts: Arc<Counts>,
+    rule_sources: Vec<Box<dyn RuleSource>>,
 }
 
 impl GateCore {
+    /// What is asked for the rules of a client that may enter.
+    pub(super) fn rule_sources(&self) -> &[Box<dyn RuleSource>] {
+        &self.rule_sources
+    }
+
     pub(super) fn workers(&self) -> &Arc<Workers> {
         &self.workers
     }
@@ -156,22 +163,28 @@ impl Gate {
         admission: Arc<dyn Admission>,
         counts: Arc<Counts>,
     ) -> Gate {
-        Gate { core: Arc::new(GateCore { workers, admission, counts }), chains }
+        let core = GateCore { workers, admission, counts, rule_sources: Vec::new() };
+        Gate { core: Arc::new(core), chains }
     }
 
-    /// The verdict on a client of which nobody asks who it is.
-    fn admit_anonymous(&self, subject: &Subject) -> Verdict {
+    /// The same gate, which asks these sources for the rules of every client it lets in, in this order.
+    #[must_use]
+    pub fn with_rule_sources(self, rule_sources: Vec<Box<dyn RuleSource>>) -> Gate {
+        let GateCore { workers, admission, counts, .. } = &*self.core;
+        let (workers, admission, counts) = (Arc::clone(workers), Arc::clone(admission), Arc::clone(counts));
+        Gate { core: Arc::new(GateCore { workers, admission, counts, rule_sources }), chains: self.chains }
+    }
+
+    /// Whether a client may enter of which nobody asks who it is.
+    fn is_welcome(&self, subject: &Subject) -> bool {
         let may_enter = match self.chains.anonymous {
             Anonymous::Nobody => false,
             Anonymous::Loopback => subject.peer.ip().to_canonical().is_loopback(),
             Anonymous::Everyone => true,
         };
-        if !may_enter {
-            self.core.counts.count_failure();
-            return Verdict::Refuse(ReasonCode::NotAuthorized);
-        }
-        self.core.counts.anonymous.fetch_add(1, Ordering::Relaxed);
-        self.core.admit(subject, Grant::default())
+        let count = if may_enter { &self.core.counts.anonymous } else { &self.core.counts.failure };
+        count.fetch_add(1, Ordering::Relaxed);
+        may_enter
     }
 }
 
@@ -184,8 +197,16 @@ impl Access for Gate {
         }
         let chain = self.chains.of(&entry.subject.listener);
         if chain.is_empty() {
+            let is_welcome = self.is_welcome(&entry.subject);
+            if is_welcome && !self.core.rule_sources.is_empty() {
+                Run::new(Arc::clone(&self.core), Arc::clone(chain), entry, reply).admit(Grant::default());
+                return None;
+            }
             reply.withdraw();
-            return Some(self.admit_anonymous(&entry.subject));
+            return Some(match is_welcome {
+                true => self.core.admit(&entry.subject, Grant::default()),
+                false => Verdict::Refuse(ReasonCode::NotAuthorized),
+            });
         }
         Run::new(Arc::clone(&self.core), Arc::clone(chain), entry, reply).go_on();
         None

@@ -46,6 +46,8 @@ pub(super) struct Run {
     chain: Arc<Chain>,
     /// The element to be asked.
     place: usize,
+    /// What the client is granted, once a chain lets it in and its rules are still to be fetched.
+    granted: Option<Grant>,
     /// What that element wants compared first.
     comparison: Option<Box<Comparison>>,
     /// Whether an element looked the user up and did not find it.
@@ -61,6 +63,7 @@ impl Run {
             gate,
             chain,
             place: 0,
+            granted: None,
             comparison: None,
             is_unknown: false,
             began: Instant::now(),
@@ -75,6 +78,12 @@ impl Run {
             return self.turn_away();
         }
         let workers = Arc::clone(self.gate.workers());
+        if self.granted.is_some() {
+            if let Err(run) = workers.remote.submit(self) {
+                run.turn_away();
+            }
+            return;
+        }
         let refused = match (&self.comparison, self.chain.element(self.place)) {
             (Some(_), _) | (None, Some(Element::Local(_))) => workers.hashing.submit(self),
             (None, Some(Element::Remote(_))) => workers.remote.submit(self),
@@ -106,7 +115,10 @@ impl Run {
     }
 
     /// Asks the other host that is next, then goes on.
-    pub(super) async fn ask(self: Box<Self>) {
+    pub(super) async fn ask(mut self: Box<Self>) {
+        if let Some(granted) = self.granted.take() {
+            return self.fetch_rules(granted).await;
+        }
         let decision = match self.chain.element(self.place) {
             Some(Element::Remote(element)) => {
                 let asked = tokio::time::timeout(REMOTE_TIMEOUT, element.decide(&self.entry)).await;
@@ -160,7 +172,34 @@ impl Run {
         Some(self)
     }
 
-    fn admit(self: Box<Self>, granted: Grant) {
+    /// Lets the client in, after its rules have been fetched if there are sources of them. Superusers need none.
+    pub(super) fn admit(mut self: Box<Self>, granted: Grant) {
+        if !granted.is_superuser && !self.gate.rule_sources().is_empty() {
+            self.granted = Some(granted);
+            return self.go_on();
+        }
+        self.give(granted);
+    }
+
+    /// Rules of the client's own stay before those that are fetched.
+    async fn fetch_rules(self: Box<Self>, mut granted: Grant) {
+        let mut entry = self.entry.clone();
+        entry.password = None;
+        entry
+            .subject
+            .attributes
+            .retain(|(known, _)| granted.attributes.iter().all(|(name, _)| name != known));
+        entry.subject.attributes.extend(granted.attributes.iter().cloned());
+        for source in self.gate.rule_sources() {
+            match tokio::time::timeout(REMOTE_TIMEOUT, source.rules(&entry)).await {
+                Ok(rules) => granted.rules.extend(rules),
+                Err(_) => tracing::warn!(source = source.id(), "no rules in time; the source is passed over"),
+            }
+        }
+        self.give(granted);
+    }
+
+    fn give(self: Box<Self>, granted: Grant) {
         let verdict = self.gate.admit(&self.entry.subject, granted);
         self.reply.give(verdict);
     }

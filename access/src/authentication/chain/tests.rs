@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::authentication::password::HashAlgorithm;
+use crate::sources::{RuleAnswer, RuleSource};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, unbounded};
-use ringmq_core::authorization::Subject;
+use ringmq_core::authorization::{Actions, ClientRule, Permission, Subject, TopicMatch};
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::reason::ReasonCode;
 use ringmq_shards::access::{Access, Answer, Entry, Grant, Reply, Verdict};
@@ -246,4 +247,47 @@ fn a_full_queue_answers_that_the_server_is_busy() {
         asking.answers.recv_timeout(PATIENCE).unwrap();
     }
     assert!(asking.counts.busy() >= 1);
+}
+
+#[test]
+fn rules_of_sources_stand_behind_the_clients_own() {
+    struct Knows(&'static str);
+    impl RuleSource for Knows {
+        fn id(&self) -> &str {
+            self.0
+        }
+
+        fn rules<'a>(&'a self, entry: &'a Entry) -> RuleAnswer<'a> {
+            let is_known = entry.subject.attributes.iter().any(|(name, _)| &**name == "tenant");
+            let topic = if is_known { self.0 } else { "nobody" };
+            Box::pin(async move { vec![rule(topic)] })
+        }
+    }
+    fn rule(topic: &str) -> ClientRule {
+        let topic = TopicMatch::Filter(topic.into());
+        ClientRule { permission: Permission::Allow, actions: Actions::ALL, topic }
+    }
+    fn grant() -> Grant {
+        let attributes = vec![("tenant".into(), "t".into())];
+        Grant { rules: vec![rule("own")], attributes, ..Grant::default() }
+    }
+    let verdict = |elements, anonymous| {
+        let mut asking = Asking::new(elements, anonymous);
+        let sources: Vec<Box<dyn RuleSource>> = vec![Box::new(Knows("first")), Box::new(Knows("second"))];
+        asking.gate = asking.gate.with_rule_sources(sources);
+        asking.verdict(someone())
+    };
+    let rules = |topics: &[&str]| topics.iter().map(|topic| rule(topic)).collect::<Vec<_>>();
+    let expected = Grant { rules: rules(&["own", "first", "second"]), ..grant() };
+    for element in [local, remote] {
+        let elements = vec![element(|_| Decision::Allow(grant()))];
+        assert_eq!(verdict(elements, Anonymous::Nobody), Verdict::Admit(expected.clone()));
+    }
+    assert_eq!(
+        verdict(vec![local(|_| Decision::Allow(superuser()))], Anonymous::Nobody),
+        Verdict::Admit(superuser())
+    );
+    let unknown = Grant { rules: rules(&["nobody", "nobody"]), ..Grant::default() };
+    assert_eq!(verdict(Vec::new(), Anonymous::Everyone), Verdict::Admit(unknown));
+    assert_eq!(verdict(Vec::new(), Anonymous::Nobody), Verdict::Refuse(ReasonCode::NotAuthorized));
 }
