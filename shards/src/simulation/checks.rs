@@ -158,6 +158,7 @@ impl Ledger {
         else {
             return Err(found(format!("{name:?} on {topic} was not published")));
         };
+        let keeps_order = self.keeps_order(qos);
         let state = &mut self.readers[reader];
         if !state.filters.iter().any(|filter| filter_matches(filter, topic)) {
             return Err(found(format!("{topic} matches no filter")));
@@ -172,11 +173,7 @@ impl Ledger {
             if qos == QoS::ExactlyOnce {
                 return Err(found(format!("{name:?} came {count} times at QoS 2")));
             }
-        } else if message.owed.contains(&reader)
-            && !(self.may_drop && qos == QoS::AtLeastOnce)
-            && !self.may_refuse
-            && !retain
-        {
+        } else if message.owed.contains(&reader) && !retain && keeps_order {
             // What was sent before the subscription, or dropped, and is sent again comes behind later ones.
             let latest = state.latest.entry((name.0, message.topic, message.qos)).or_default();
             if name.1 < *latest {
@@ -188,6 +185,12 @@ impl Ledger {
             *latest = name.1;
         }
         Ok(name)
+    }
+
+    /// Whether messages of this QoS come in the order they were sent in.
+    fn keeps_order(&self, qos: QoS) -> bool {
+        let may_drop = self.may_drop && qos == QoS::AtLeastOnce;
+        !may_drop && !self.may_refuse
     }
 
     /// How many messages were refused.
