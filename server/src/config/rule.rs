@@ -48,7 +48,7 @@ pub enum Rule {
     /// Levels of durability for topic filters.
     LevelRules,
     /// Sources of access rules.
-    RuleSources,
+    Sources,
     /// A list of such items.
     List(Item),
     /// A text of this form.
@@ -195,7 +195,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("persistence.strict", Rule::Flag),
     ("authorization.no_match", Rule::Choice(NO_MATCH)),
     ("authorization.deny_action", Rule::Choice(DENY_ACTIONS)),
-    ("authorization.sources", Rule::RuleSources),
+    ("authorization.sources", Rule::Sources),
     ("authorization.cache.enable", Rule::Flag),
     ("authorization.cache.max_size", Rule::Count(1, 1024)),
     ("authorization.cache.ttl", time(1, DAY_S)),
@@ -270,7 +270,7 @@ impl Rule {
                 .as_array()
                 .filter(|rules| rules.len() <= LEVEL_RULES_MAX && rules.iter().all(is_level_rule))
                 .map(|rules| Value::Array(rules.clone())),
-            Rule::RuleSources => value
+            Rule::Sources => value
                 .as_array()
                 .filter(|sources| sources.len() <= RULE_SOURCES_MAX && sources.iter().all(is_rule_source))
                 .map(|sources| Value::Array(sources.clone())),
@@ -364,7 +364,7 @@ impl fmt::Display for Rule {
                 f,
                 "at most {LEVEL_RULES_MAX} of {{ filter = \"a topic filter, not shared\", level = \"memory, wal or fsync\" }}"
             ),
-            Rule::RuleSources => write!(
+            Rule::Sources => write!(
                 f,
                 "at most {RULE_SOURCES_MAX} of {{ type = \"file, mosquitto_acl_file, built_in_database, http, postgresql, mysql, redis, ldap or mongodb\", enable = true or false, … }}, with the keys of their type and no others (docs/access-sources.md)"
             ),

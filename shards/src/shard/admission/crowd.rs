@@ -84,13 +84,9 @@ impl Crowd {
             let has_expired = |queue: &VecDeque<(Token, Timestamp)>| {
                 queue.front().is_some_and(|(_, since)| *since < deadline)
             };
-            let queue = if has_expired(&self.others) && !has_expired(&self.returning) {
-                &mut self.others
-            } else if self.returning.is_empty() {
-                &mut self.others
-            } else {
-                &mut self.returning
-            };
+            let others_end = has_expired(&self.others) && !has_expired(&self.returning);
+            let is_for_others = others_end || self.returning.is_empty();
+            let queue = if is_for_others { &mut self.others } else { &mut self.returning };
             let (token, since) = *queue.front()?;
             let is_late = since < deadline;
             if !is_late && self.places == 0 {

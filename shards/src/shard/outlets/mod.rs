@@ -125,7 +125,7 @@ impl Shard {
         if connection.pipeline.is_some() && self.has_layers_to_write(token) {
             return self.take_wrapped(token, stored);
         }
-        let Some(connection) = self.connections.get_mut(token as usize) else { return None };
+        let connection = self.connections.get_mut(token as usize)?;
         if connection.outbox.is_empty() {
             self.handle_drained(token);
             return None;
