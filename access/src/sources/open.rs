@@ -44,7 +44,17 @@ pub fn element_of(config: &PasswordBasedConfig) -> Result<Box<dyn RemoteAuthenti
         },
         #[cfg(feature = "mongodb")]
         PasswordBasedConfig::Mongodb(config) => Ok(Box::new(super::mongodb::users(config)?)),
-        #[allow(unreachable_patterns, reason = "with every feature nothing is left")]
+        #[cfg_attr(
+            all(
+                feature = "http",
+                feature = "ldap",
+                feature = "mongodb",
+                feature = "mysql",
+                feature = "postgresql",
+                feature = "redis"
+            ),
+            expect(unreachable_patterns, reason = "with every feature nothing is left")
+        )]
         other => Err(SetupError::Missing(other.backend())),
     }
 }
@@ -91,7 +101,17 @@ fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, 
         SourceConfig::Ldap(config) => Box::new(super::ldap::rules(config)?),
         #[cfg(feature = "mongodb")]
         SourceConfig::Mongodb(config) => Box::new(super::mongodb::rules(config)?),
-        #[allow(unreachable_patterns, reason = "with every feature nothing is left")]
+        #[cfg_attr(
+            all(
+                feature = "http",
+                feature = "ldap",
+                feature = "mongodb",
+                feature = "mysql",
+                feature = "postgresql",
+                feature = "redis"
+            ),
+            expect(unreachable_patterns, reason = "with every feature nothing is left")
+        )]
         other => return Err(SetupError::Missing(other.kind())),
     }))
 }

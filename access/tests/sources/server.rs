@@ -88,7 +88,7 @@ pub fn program(name: &str, package: &str) -> Option<PathBuf> {
         versions.map(|version| version.path().join("bin").join(name)).find(|path| path.is_file())
     });
     if found.is_none() {
-        println!("skipped: {name} is not installed (Debian package {package})");
+        eprintln!("skipped: {name} is not installed (Debian package {package})");
     }
     found
 }

@@ -5,6 +5,7 @@ use super::rule::{RULES, matches};
 use super::setting::{KeyPath, Setting};
 use super::source::read_toml;
 use super::*;
+use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit};
 use std::ffi::OsString;
 use std::path::Path;
@@ -80,8 +81,11 @@ fn sources_of_rules_are_a_list_or_tables() {
     let list = "authorization.sources=[{type='file', path='/a'}, {type='built_in_database', enable=false}]";
     assert_eq!(sources("", &[], &[list]).unwrap().authorization, tables);
     assert_eq!(tables.sources.len(), 2);
-    assert_eq!(tables.sources[0].path.as_deref(), Some(Path::new("/a")));
-    assert!(tables.sources[0].enable && !tables.sources[1].enable);
+    let [SourceConfig::File(first), SourceConfig::BuiltInDatabase(second)] = &tables.sources[..] else {
+        panic!("{:?}", tables.sources)
+    };
+    assert_eq!(first.path.as_deref(), Some(Path::new("/a")));
+    assert!(first.enable && !second.enable);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl MysqlLink {
         while let Some(row) = found.next().await.map_err(query_fault)? {
             let mut read = Row::new();
             let columns = row.columns();
-            for (column, cell) in columns.iter().zip(row.unwrap()) {
+            for (column, cell) in columns.iter().zip(mysql_async::Row::unwrap(row)) {
                 let name = column.name_str();
                 let Some(value) = read_cell(cell) else {
                     let fault = format!("column {name} cannot be read; cast it to CHAR");

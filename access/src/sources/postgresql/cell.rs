@@ -3,7 +3,8 @@
 
 use bytes::BytesMut;
 use serde_json::Value;
-use std::error::Error;
+// The traits of the library return any error.
+use std::error::Error as AnyError;
 use std::net::IpAddr;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
@@ -19,7 +20,7 @@ impl std::fmt::Debug for Parameter {
 }
 
 impl ToSql for Parameter {
-    fn to_sql(&self, _wanted: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, _wanted: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn AnyError + Sync + Send>> {
         out.extend_from_slice(self.0.as_bytes());
         Ok(IsNull::No)
     }
@@ -40,11 +41,11 @@ impl ToSql for Parameter {
 pub struct Cell(pub Value);
 
 impl<'a> FromSql<'a> for Cell {
-    fn from_sql(found: &Type, raw: &'a [u8]) -> Result<Cell, Box<dyn Error + Sync + Send>> {
+    fn from_sql(found: &Type, raw: &'a [u8]) -> Result<Cell, Box<dyn AnyError + Sync + Send>> {
         read(found, raw).map(Cell).ok_or_else(|| format!("type {found}").into())
     }
 
-    fn from_sql_null(_found: &Type) -> Result<Cell, Box<dyn Error + Sync + Send>> {
+    fn from_sql_null(_found: &Type) -> Result<Cell, Box<dyn AnyError + Sync + Send>> {
         Ok(Cell(Value::Null))
     }
 
