@@ -34,6 +34,8 @@ pub struct TlsStream {
     /// Records that are not complete.
     incoming: Vec<u8>,
     is_closed: bool,
+    /// rustls may not be given anything more: it would go on reading where it failed.
+    has_failed: bool,
 }
 
 impl TlsStream {
@@ -44,7 +46,7 @@ impl TlsStream {
     pub fn new(settings: &TlsSettings) -> Result<TlsStream, TlsFailure> {
         let connection =
             UnbufferedServerConnection::new(Arc::clone(settings.server())).map_err(TlsFailure::Refused)?;
-        Ok(TlsStream { connection, incoming: Vec::new(), is_closed: false })
+        Ok(TlsStream { connection, incoming: Vec::new(), is_closed: false, has_failed: false })
     }
 
     /// Whether the handshake is not complete.
@@ -79,6 +81,9 @@ impl TlsStream {
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<(), TlsFailure> {
+        if self.has_failed {
+            return Ok(());
+        }
         self.incoming.extend_from_slice(bytes);
         self.turn(Saying::Nothing, plain, outgoing)?;
         if self.is_handshaking() && self.incoming.len() > HANDSHAKE_BYTES_MAX {
@@ -102,6 +107,9 @@ impl TlsStream {
 
     /// Everything complete was read when it came, so nothing is read here; a connection that has failed says nothing.
     fn say(&mut self, saying: Saying<'_>, outgoing: &mut Vec<u8>) {
+        if self.has_failed {
+            return;
+        }
         let _ = self.turn(saying, &mut Vec::new(), outgoing);
     }
 
@@ -114,10 +122,10 @@ impl TlsStream {
     ) -> Result<(), TlsFailure> {
         let mut incoming = std::mem::take(&mut self.incoming);
         let mut used = 0;
-        let mut failure = None;
         loop {
             let status = self.connection.process_tls_records(&mut incoming[used..]);
             let mut discard = status.discard;
+            let mut failure = None;
             match status.state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
@@ -157,14 +165,14 @@ impl TlsStream {
                     used += discard;
                     break;
                 }
-                // The alert, if there is one, comes with the next turn, and then the error again.
-                Err(error) if failure.is_none() => failure = Some(error),
-                Err(_) => break,
+                Err(error) => failure = Some(error),
+            }
+            if let Some(error) = failure {
+                self.has_failed = true;
+                self.say_alert(outgoing);
+                return Err(TlsFailure::Refused(error));
             }
             used += discard;
-        }
-        if let Some(error) = failure {
-            return Err(TlsFailure::Refused(error));
         }
         // An idle connection holds no buffer.
         if used < incoming.len() {
@@ -173,6 +181,19 @@ impl TlsStream {
             self.incoming = incoming;
         }
         Ok(())
+    }
+
+    /// Says why the connection has failed, if rustls has something to say. What is to be sent comes before anything is read,
+    /// and nothing may be read any more: rustls would look for messages in bytes that are gone, and panic.
+    fn say_alert(&mut self, outgoing: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(outgoing, |room| data.encode(room).map_err(missing_for_encoding));
+                }
+                _ => return,
+            }
+        }
     }
 }
 
