@@ -3,6 +3,8 @@
 
 mod harness;
 
+#[path = "33_access.rs"]
+mod access;
 #[path = "18_auth_packet.rs"]
 mod auth_packet;
 #[path = "22_backends.rs"]
@@ -19,6 +21,8 @@ mod connect;
 mod disconnect_reasons;
 #[path = "12_flow_control.rs"]
 mod flow_control;
+#[path = "38_handshakes.rs"]
+mod handshakes;
 #[path = "14_keep_alive.rs"]
 mod keep_alive;
 #[path = "16_limits.rs"]
@@ -31,6 +35,8 @@ mod no_room;
 mod offline_queue;
 #[path = "20_process.rs"]
 mod process;
+#[path = "37_proofs.rs"]
+mod proofs;
 #[path = "31_proxy.rs"]
 mod proxy;
 #[path = "02_publish_qos.rs"]
@@ -45,12 +51,18 @@ mod rates;
 mod retained;
 #[path = "21_retained_stream.rs"]
 mod retained_stream;
+#[path = "36_rights.rs"]
+mod rights;
 #[path = "09_sessions_and_takeover.rs"]
 mod sessions_and_takeover;
 #[path = "11_shared_subscriptions.rs"]
 mod shared_subscriptions;
 #[path = "04_subscribe.rs"]
 mod subscribe;
+#[path = "32_tls.rs"]
+mod tls;
+#[path = "34_unix.rs"]
+mod unix;
 #[path = "05_unsubscribe.rs"]
 mod unsubscribe;
 #[path = "13_v5_properties.rs"]

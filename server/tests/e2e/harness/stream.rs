@@ -1,5 +1,6 @@
 //! What carries a client's bytes: a socket, or something upon one.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -25,6 +26,13 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     socket.set_write_timeout(Some(PATIENCE)).expect("a valid timeout");
     socket.set_read_timeout(Some(PATIENCE)).expect("a valid timeout");
     socket
+}
+
+/// Lets the test and the brokers it starts open as many sockets as the system allows: a shell gives 1,024 to a process unless it
+/// is asked for more.
+pub fn allow_many_sockets() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
 }
 
 /// Sends bytes on a new connection, whether or not all are taken, and returns everything until the broker closes it.
