@@ -8,6 +8,11 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::time::Duration;
+
+/// How often, and how long after each other, a unix-domain socket that somebody listens on is tried again.
+const IN_USE_RETRIES: u32 = 40;
+const IN_USE_PAUSE: Duration = Duration::from_millis(25);
 
 /// A listener bound for every shard; the kernel spreads connections over the sockets.
 #[derive(Debug)]
@@ -81,11 +86,15 @@ fn bind_path(config: &ListenerConfig, path: &Path, shards: usize) -> io::Result<
 fn remove_abandoned(path: &Path, address: &SockAddr) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket {
-        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        if probe.connect(address).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+        // A killed broker's rings hold its socket for a moment longer than the process lives.
+        for _ in 0..IN_USE_RETRIES {
+            let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            if probe.connect(address).is_err() {
+                return std::fs::remove_file(path);
+            }
+            std::thread::sleep(IN_USE_PAUSE);
         }
-        std::fs::remove_file(path)?;
+        return Err(io::ErrorKind::AddrInUse.into());
     }
     Ok(())
 }

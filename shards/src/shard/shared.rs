@@ -265,13 +265,18 @@ impl Shard {
     }
 
     /// The member on this shard that gets a message, and whether it can take or queue it without losing another.
+    /// One that may not receive the message is taken only where no other is left.
     fn choose_member(&self, message: &LazyPublication<'_>, pick: GroupPick) -> Option<(Subscriber, bool)> {
         let group = self.shared.local.get(&pick.tag)?;
+        let view = message.view();
+        let may_receive =
+            |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.rights.may_receive(view.topic));
         let is_online =
             |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.connection.is_some());
         if let Some(publisher) = pick.sticky
             && let Some(key) = group.sticky.get(&publisher)
             && is_online(*key)
+            && may_receive(*key)
         {
             return group.members.iter().find(|member| member.session == *key).map(|member| (*member, true));
         }
@@ -285,18 +290,20 @@ impl Shard {
             return None;
         }
         let start = pick.nth as usize % pool.len();
-        let mut in_turn = (0..pool.len()).map(|step| pool[(start + step) % pool.len()]);
-        let view = message.view();
+        let in_turn = (0..pool.len()).map(|step| pool[(start + step) % pool.len()]);
         let weight_bytes = view.weight_bytes();
         let is_ready = |member: &Subscriber| {
-            self.can_send_now(member.session, self.delivery_qos(view.qos, member.options.qos))
+            may_receive(member.session)
+                && self.can_send_now(member.session, self.delivery_qos(view.qos, member.options.qos))
         };
         let has_room = |member: &Subscriber| {
             let slot = self.sessions.get(member.session);
-            slot.is_some_and(|slot| slot.session.has_room(view.topic, weight_bytes, &self.config.mqtt))
+            may_receive(member.session)
+                && slot.is_some_and(|slot| slot.session.has_room(view.topic, weight_bytes, &self.config.mqtt))
         };
-        let member = in_turn.clone().find(is_ready).or_else(|| in_turn.find(has_room));
-        Some(member.map_or((pool[start], false), |member| (member, true)))
+        let member = in_turn.clone().find(is_ready).or_else(|| in_turn.clone().find(has_room));
+        let other = || in_turn.clone().find(|member| may_receive(member.session)).unwrap_or(pool[start]);
+        Some(member.map_or_else(|| (other(), false), |member| (member, true)))
     }
 
     /// The group's turn is kept on this shard.
