@@ -44,17 +44,14 @@ pub fn element_of(config: &PasswordBasedConfig) -> Result<Box<dyn RemoteAuthenti
         },
         #[cfg(feature = "mongodb")]
         PasswordBasedConfig::Mongodb(config) => Ok(Box::new(super::mongodb::users(config)?)),
-        #[cfg_attr(
-            all(
-                feature = "http",
-                feature = "ldap",
-                feature = "mongodb",
-                feature = "mysql",
-                feature = "postgresql",
-                feature = "redis"
-            ),
-            expect(unreachable_patterns, reason = "with every feature nothing is left")
-        )]
+        #[cfg(not(all(
+            feature = "http",
+            feature = "ldap",
+            feature = "mongodb",
+            feature = "mysql",
+            feature = "postgresql",
+            feature = "redis"
+        )))]
         other => Err(SetupError::Missing(other.backend())),
     }
 }
@@ -101,17 +98,13 @@ fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, 
         SourceConfig::Ldap(config) => Box::new(super::ldap::rules(config)?),
         #[cfg(feature = "mongodb")]
         SourceConfig::Mongodb(config) => Box::new(super::mongodb::rules(config)?),
-        #[cfg_attr(
-            all(
-                feature = "http",
-                feature = "ldap",
-                feature = "mongodb",
-                feature = "mysql",
-                feature = "postgresql",
-                feature = "redis"
-            ),
-            expect(unreachable_patterns, reason = "with every feature nothing is left")
-        )]
+        #[cfg(not(all(
+            feature = "ldap",
+            feature = "mongodb",
+            feature = "mysql",
+            feature = "postgresql",
+            feature = "redis"
+        )))]
         other => return Err(SetupError::Missing(other.kind())),
     }))
 }

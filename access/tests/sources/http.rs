@@ -22,13 +22,13 @@ struct Asked {
 }
 
 /// Answers every request on every connection with what `say` returns: a status line with headers, and a body.
-struct Responder {
+struct Answering {
     port: u16,
     connections: Arc<AtomicUsize>,
 }
 
-impl Responder {
-    fn start(say: impl Fn(&Asked) -> (String, String) + Send + Sync + 'static) -> Responder {
+impl Answering {
+    fn start(say: impl Fn(&Asked) -> (String, String) + Send + Sync + 'static) -> Answering {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -42,7 +42,7 @@ impl Responder {
                 std::thread::spawn(move || serve(stream, &*say));
             }
         });
-        Responder { port, connections }
+        Answering { port, connections }
     }
 
     fn url(&self, path: &str) -> String {
@@ -91,7 +91,7 @@ fn element(url: &str, more: &str) -> HttpAuthenticator {
 
 #[test]
 fn a_service_lets_in_keeps_out_or_says_nothing() {
-    let service = Responder::start(|asked| {
+    let service = Answering::start(|asked| {
         assert_eq!(asked.line, "POST /auth HTTP/1.1");
         assert!(asked.headers.iter().any(|line| line == "content-type: application/json"));
         assert!(asked.headers.iter().any(|line| line == "x-key: secret-of-the-service"));
@@ -160,7 +160,7 @@ fn a_service_that_never_answers_costs_the_time_of_a_request() {
 fn answers_are_remembered_where_that_is_asked_for() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let service = Responder::start(move |_| {
+    let service = Answering::start(move |_| {
         count.fetch_add(1, Ordering::Relaxed);
         ("204 No Content".into(), String::new())
     });
@@ -175,7 +175,7 @@ fn answers_are_remembered_where_that_is_asked_for() {
 
 #[test]
 fn a_service_is_asked_for_topics() {
-    let service = Responder::start(|asked| {
+    let service = Answering::start(|asked| {
         match asked.line.split(['&', ' ']).find_map(|part| part.strip_prefix("topic=")).unwrap() {
             "good" => ("200 OK".into(), r#"{"result":"allow"}"#.into()),
             "bad" => ("200 OK".into(), r#"{"result":"deny"}"#.into()),
@@ -216,8 +216,8 @@ fn a_service_is_asked_for_topics() {
 fn key_sets_are_fetched_by_the_first_client_and_again_when_they_are_old() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let service = Responder::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
-        0 => ("503 Responder Unavailable".into(), "{}".into()),
+    let service = Answering::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => ("503 Service Unavailable".into(), "{}".into()),
         number => {
             let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
             let key = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"k{number}","x":"{x}"}}"#);

@@ -9,6 +9,7 @@ use ringmq_access::sources::mysql;
 use ringmq_core::authorization::{Actions, Permission, TopicMatch};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// SHA-256 over the salt `ab` and `pass1`.
 const HASH: &str = "5bccf96a4f6445a83b9485e66a5c9f994ec537ef0b3942e386991fb2cb6077a8";
@@ -32,6 +33,9 @@ INSERT INTO mqtt_acl (username, permission, action, topic, qos, retain, ipaddres
     ('known', 'allow', 'all', 'elsewhere', NULL, NULL, '10.0.0.0/8');
 ";
 
+/// Held by the test that fills its folder.
+static PREPARING: Mutex<()> = Mutex::new(());
+
 struct Mysql {
     server: Server,
     command: Command,
@@ -46,7 +50,14 @@ fn start(with_tls: bool) -> Option<(Mysql, Option<PathBuf>)> {
     let user = run_command(Command::new("id").arg("-un"));
     let mut prepare = Command::new(install);
     prepare.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-    run_command(prepare.arg(format!("--user={}", user.trim())).arg(format!("--datadir={}", data.display())));
+    prepare.arg("--innodb-use-native-aio=0");
+    {
+        // Several at a time can ask more of the kernel than it gives.
+        let _turn = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        run_command(
+            prepare.arg(format!("--user={}", user.trim())).arg(format!("--datadir={}", data.display())),
+        );
+    }
     let tables = folder.path().join("tables.sql");
     // Statements of a start-up file stand on one line each.
     let statements = TABLES.replace("HASH", HASH).replace('\n', " ").replace(';', ";\n");
@@ -58,6 +69,7 @@ fn start(with_tls: bool) -> Option<(Mysql, Option<PathBuf>)> {
     command.arg(format!("--socket={}", folder.path().join("socket").display()));
     command.arg(format!("--pid-file={}", folder.path().join("pid").display()));
     command.args(["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"]);
+    command.arg("--innodb-use-native-aio=0");
     if with_tls {
         for (option, file) in [("ssl-ca", "ca.pem"), ("ssl-cert", "server.pem"), ("ssl-key", "server.key")] {
             command.arg(format!("--{option}={}", folder.path().join(file).display()));

@@ -5,7 +5,9 @@ use crate::harness::*;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
+    // Those whom the headers name are not on this host.
+    "anonymous=everyone",
     "listeners.tcp.balanced.bind=127.0.0.1:0",
     "listeners.tcp.balanced.proxy_protocol=true",
     "listeners.tcp.balanced.proxy_protocol_timeout=1s",
@@ -58,6 +60,20 @@ fn mqtt_follows_the_header() {
             client.disconnect();
         }
     });
+}
+
+#[test]
+fn a_client_counts_as_one_from_where_the_header_says() {
+    let broker = Broker::with(1, &[&SETTINGS[..], &["anonymous=loopback"]].concat());
+    let address = broker.listener("tcp:balanced");
+    for (header, names_somebody) in headers().into_iter().zip([true, true, false, true, true, false, false]) {
+        let mut client = Client::over(begun_with(address, &header), ProtocolVersion::V5);
+        client.send_raw(&Login::v5("c").encode());
+        let Packet::Connack(connack) = client.expect_packet() else { panic!("expected CONNACK") };
+        // A proxy that names nobody passes on its own address, which is this host's.
+        let expected = if names_somebody { ReasonCode::NotAuthorized.as_u8() } else { 0 };
+        assert_eq!(connack.code, expected, "{header:02x?}");
+    }
 }
 
 #[test]

@@ -53,10 +53,11 @@ impl MysqlLink {
         let found = self.connection.exec_iter(&self.statement, Params::Positional(values)).await;
         let mut found = found.map_err(query_fault)?;
         let mut rows = Vec::new();
-        while let Some(row) = found.next().await.map_err(query_fault)? {
+        while let Some(mut row) = found.next().await.map_err(query_fault)? {
             let mut read = Row::new();
             let columns = row.columns();
-            for (column, cell) in columns.iter().zip(mysql_async::Row::unwrap(row)) {
+            for (at, column) in columns.iter().enumerate() {
+                let cell = row.take(at).unwrap_or(Cell::NULL);
                 let name = column.name_str();
                 let Some(value) = read_cell(cell) else {
                     let fault = format!("column {name} cannot be read; cast it to CHAR");

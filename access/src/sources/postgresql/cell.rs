@@ -3,10 +3,11 @@
 
 use bytes::BytesMut;
 use serde_json::Value;
-// The traits of the library return any error.
-use std::error::Error as AnyError;
 use std::net::IpAddr;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
+
+/// What the library's traits want an error to be.
+type Refusal = Box<dyn std::error::Error + Sync + Send>;
 
 /// A parameter. The server reads it as it would read a text of the type that is wanted.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ impl std::fmt::Debug for Parameter {
 }
 
 impl ToSql for Parameter {
-    fn to_sql(&self, _wanted: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn AnyError + Sync + Send>> {
+    fn to_sql(&self, _wanted: &Type, out: &mut BytesMut) -> Result<IsNull, Refusal> {
         out.extend_from_slice(self.0.as_bytes());
         Ok(IsNull::No)
     }
@@ -41,11 +42,11 @@ impl ToSql for Parameter {
 pub struct Cell(pub Value);
 
 impl<'a> FromSql<'a> for Cell {
-    fn from_sql(found: &Type, raw: &'a [u8]) -> Result<Cell, Box<dyn AnyError + Sync + Send>> {
+    fn from_sql(found: &Type, raw: &'a [u8]) -> Result<Cell, Refusal> {
         read(found, raw).map(Cell).ok_or_else(|| format!("type {found}").into())
     }
 
-    fn from_sql_null(_found: &Type) -> Result<Cell, Box<dyn AnyError + Sync + Send>> {
+    fn from_sql_null(_found: &Type) -> Result<Cell, Refusal> {
         Ok(Cell(Value::Null))
     }
 
