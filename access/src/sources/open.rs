@@ -83,21 +83,21 @@ pub fn rule_sources_of(configs: &[SourceConfig]) -> Result<Vec<Box<dyn RuleSourc
 }
 
 fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, SetupError> {
-    Ok(Some(match config {
+    match config {
         SourceConfig::File(_)
         | SourceConfig::MosquittoAclFile(_)
         | SourceConfig::BuiltInDatabase(_)
-        | SourceConfig::Http(_) => return Ok(None),
+        | SourceConfig::Http(_) => Ok(None),
         #[cfg(feature = "postgresql")]
-        SourceConfig::Postgresql(config) => Box::new(super::postgresql::rules(config)?),
+        SourceConfig::Postgresql(config) => Ok(Some(Box::new(super::postgresql::rules(config)?))),
         #[cfg(feature = "mysql")]
-        SourceConfig::Mysql(config) => Box::new(super::mysql::rules(config)?),
+        SourceConfig::Mysql(config) => Ok(Some(Box::new(super::mysql::rules(config)?))),
         #[cfg(feature = "redis")]
-        SourceConfig::Redis(config) => Box::new(super::redis::rules(config)?),
+        SourceConfig::Redis(config) => Ok(Some(Box::new(super::redis::rules(config)?))),
         #[cfg(feature = "ldap")]
-        SourceConfig::Ldap(config) => Box::new(super::ldap::rules(config)?),
+        SourceConfig::Ldap(config) => Ok(Some(Box::new(super::ldap::rules(config)?))),
         #[cfg(feature = "mongodb")]
-        SourceConfig::Mongodb(config) => Box::new(super::mongodb::rules(config)?),
+        SourceConfig::Mongodb(config) => Ok(Some(Box::new(super::mongodb::rules(config)?))),
         #[cfg(not(all(
             feature = "ldap",
             feature = "mongodb",
@@ -105,8 +105,8 @@ fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, 
             feature = "postgresql",
             feature = "redis"
         )))]
-        other => return Err(SetupError::Missing(other.kind())),
-    }))
+        other => Err(SetupError::Missing(other.kind())),
+    }
 }
 
 /// The services that are asked for each topic, in the order of their places in policies.

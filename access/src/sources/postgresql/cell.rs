@@ -3,11 +3,12 @@
 
 use bytes::BytesMut;
 use serde_json::Value;
+use std::error::Error as AnyError;
 use std::net::IpAddr;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 /// What the library's traits want an error to be.
-type Refusal = Box<dyn std::error::Error + Sync + Send>;
+type Refusal = Box<dyn AnyError + Sync + Send>;
 
 /// A parameter. The server reads it as it would read a text of the type that is wanted.
 #[derive(Clone)]
