@@ -289,6 +289,8 @@ fn a_session_goes_on_over_another_transport() {
         let mut second = session().resume().open(broker);
         assert!(second.session_present());
         second.expect_texts(["offline"]);
+        // The answer says that PUBACK has come too; else the message would be sent again.
+        second.ping();
         // Taken over from TCP by WebSocket, on whichever shard it is accepted.
         let mut third = open(broker, session().resume());
         second.expect_disconnect(ReasonCode::SessionTakenOver);
