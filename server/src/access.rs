@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use ringmq_access::authentication::{Counts, Gate, OpenError, Workers, open};
-use ringmq_access::authorization::{Authorizer, LoadError};
+use ringmq_access::authorization::{Authorizer, LoadError, SourceConfig};
 use ringmq_access::bans::{BanError, BanKeeper};
 use ringmq_access::guard::Guard;
 use ringmq_access::sources::{RuleSourceError, rule_sources_of};
@@ -60,11 +60,24 @@ impl AccessControl {
         let data_dir = &config.node.data_dir;
         let chains = open(&config.authentication(), data_dir)?;
         let authorizer = Authorizer::load(&config.authorization, data_dir)?;
+        warn_of_unasked(&config.authorization.sources);
         let rule_sources = rule_sources_of(&config.authorization.sources)?;
         self.bans.load()?;
         let guard = Guard::new(authorizer, Arc::clone(self.bans.bans()));
         let guard = Arc::new(guard.with_flapping(&config.flapping_detect));
         let gate = Gate::new(chains, Arc::clone(&self.workers), guard, Arc::clone(&self.counts));
         Ok(Arc::new(gate.with_rule_sources(rule_sources)))
+    }
+}
+
+/// Shards do not wait for an answer about one topic: what only such a source could decide is denied.
+fn warn_of_unasked(sources: &[SourceConfig]) {
+    for (index, source) in sources.iter().enumerate() {
+        if matches!(source, SourceConfig::Http(_)) && source.is_enabled() {
+            tracing::warn!(
+                "authorization.sources[{index}] (http) is not asked by this version: what no source before it decides is \
+                 denied; use the acl of an HTTP element of authentication instead"
+            );
+        }
     }
 }

@@ -198,7 +198,10 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("node.name=a/b", "1 to 255 bytes without space"),
         ("node.data_dir=", "a path of the file system"),
         ("authorization.no_match=ignore", "one of allow, deny"),
-        ("authorization.sources=[{type=\"files\"}]", "at most 16 of { type = \"file, mosquitto_acl_file, built"),
+        (
+            "authorization.sources=[{type=\"files\"}]",
+            "at most 16 of { type = \"file, mosquitto_acl_file, built",
+        ),
         ("authorization.sources=[{type=\"file\", paht=\"a\"}]", "at most 16 of { type = "),
         ("mqtt.mqueue_full_policy=wait", "one of drop_oldest, drop_newest, reject, block"),
         ("persistence.full_policy=block", "one of refuse, drop_oldest, stop_reading"),
