@@ -10,4 +10,5 @@ pub mod authentication;
 pub mod authorization;
 pub mod bans;
 pub mod guard;
+mod placeholders;
 pub mod sources;

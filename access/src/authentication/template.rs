@@ -1,5 +1,6 @@
 //! Texts with placeholders for what is known of a client that asks to be let in: `${clientid}` and its like.
 
+use crate::placeholders::{self, SplitError};
 use ringmq_shards::access::Entry;
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -11,13 +12,7 @@ pub struct Template {
 }
 
 /// A piece of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// Text as it stands.
-    Text(Box<str>),
-    /// Something known of the client.
-    Placeholder(Placeholder),
-}
+pub type Part = placeholders::Part<Placeholder>;
 
 /// Something known of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +54,18 @@ pub enum TemplateError {
     Open,
 }
 
+impl From<SplitError<'_>> for TemplateError {
+    fn from(error: SplitError<'_>) -> TemplateError {
+        match error {
+            SplitError::Unknown(name) => TemplateError::Placeholder(name.to_owned()),
+            SplitError::Open => TemplateError::Open,
+        }
+    }
+}
+
 impl Placeholder {
-    fn named(name: &str) -> Option<Placeholder> {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Placeholder> {
         Some(match name {
             "clientid" => Placeholder::ClientId,
             "username" => Placeholder::UserName,
@@ -106,6 +111,11 @@ impl Template {
         &self.parts
     }
 
+    /// Whether it is the same text for every client.
+    pub fn is_fixed(&self) -> bool {
+        self.parts.iter().all(|part| part.text().is_some())
+    }
+
     /// The text for a client; none where the client lacks something the text needs.
     pub fn fill(&self, entry: &Entry) -> Option<String> {
         let mut text = String::new();
@@ -123,28 +133,6 @@ impl FromStr for Template {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Template, TemplateError> {
-        let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some((before, behind)) = rest.split_once("${") {
-            literal.push_str(before);
-            let (name, after) = behind.split_once('}').ok_or(TemplateError::Open)?;
-            if name == "$" {
-                literal.push('$');
-            } else {
-                let placeholder =
-                    Placeholder::named(name).ok_or_else(|| TemplateError::Placeholder(name.to_owned()))?;
-                if !literal.is_empty() {
-                    parts.push(Part::Text(std::mem::take(&mut literal).into()));
-                }
-                parts.push(Part::Placeholder(placeholder));
-            }
-            rest = after;
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::Text(literal.into()));
-        }
-        Ok(Template { parts: parts.into() })
+        Ok(Template { parts: placeholders::split(text, Placeholder::named)?.into() })
     }
 }

@@ -3,6 +3,7 @@
 //! What a client says of itself stands for itself: a value with `+` or `#` in it never becomes a wildcard. The topic then
 //! matches nothing, because no topic has such a level.
 
+use crate::placeholders::{self, SplitError};
 use ringmq_core::authorization::{Subject, TopicMatch};
 use ringmq_core::limits::STRING_BYTES_MAX;
 use ringmq_core::topic::{TopicError, TopicFilter, has_wildcard};
@@ -22,13 +23,7 @@ pub enum TopicTemplate {
 }
 
 /// A piece of a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// Text as it stands.
-    Text(Box<str>),
-    /// `${…}`
-    Placeholder(Placeholder),
-}
+pub type Part = placeholders::Part<Placeholder>;
 
 /// Something known of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +69,7 @@ impl TopicTemplate {
     /// # Errors
     /// A placeholder that does not exist, or a topic that is no filter. What is compared as a text need not be a filter.
     pub fn parse(text: &str, is_exact: bool) -> Result<TopicTemplate, TemplateError> {
-        TopicTemplate::from_parts(parts_of(text)?, is_exact)
+        TopicTemplate::from_parts(placeholders::split(text, Placeholder::parse)?, is_exact)
     }
 
     /// A topic of these pieces.
@@ -124,11 +119,11 @@ pub fn topic_match(text: Box<str>, is_exact: bool) -> TopicMatch {
     if is_exact { TopicMatch::Exact(text) } else { TopicMatch::Filter(text) }
 }
 
-impl Part {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Part::Text(text) => Some(text),
-            Part::Placeholder(_) => None,
+impl From<SplitError<'_>> for TemplateError {
+    fn from(error: SplitError<'_>) -> TemplateError {
+        match error {
+            SplitError::Unknown(name) => TemplateError::Placeholder(name.to_owned()),
+            SplitError::Open => TemplateError::Open,
         }
     }
 }
@@ -170,30 +165,4 @@ impl Placeholder {
         text.push_str(value);
         Some(())
     }
-}
-
-fn parts_of(text: &str) -> Result<Vec<Part>, TemplateError> {
-    let mut parts = Vec::new();
-    let mut fixed = String::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${") {
-        let (name, behind) = behind.split_once('}').ok_or(TemplateError::Open)?;
-        fixed.push_str(before);
-        rest = behind;
-        if name == "$" {
-            fixed.push('$');
-            continue;
-        }
-        let placeholder =
-            Placeholder::parse(name).ok_or_else(|| TemplateError::Placeholder(name.to_owned()))?;
-        if !fixed.is_empty() {
-            parts.push(Part::Text(std::mem::take(&mut fixed).into()));
-        }
-        parts.push(Part::Placeholder(placeholder));
-    }
-    fixed.push_str(rest);
-    if !fixed.is_empty() || parts.is_empty() {
-        parts.push(Part::Text(fixed.into()));
-    }
-    Ok(parts)
 }

@@ -1,7 +1,8 @@
 //! Texts with placeholders, filled in for a request: those of a client, and those of a question about a topic.
 
 use super::topics::Question;
-use crate::authentication::template::{Part, Placeholder, Template, TemplateError};
+use crate::authentication::template::{Placeholder, TemplateError};
+use crate::placeholders::{self, Part};
 use ringmq_core::authorization::Action;
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_shards::access::Entry;
@@ -10,12 +11,13 @@ use std::borrow::Cow;
 /// A text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpTemplate {
-    pieces: Box<[Piece]>,
+    parts: Box<[Part<Known>]>,
 }
 
+/// Something known of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Client(Part),
+enum Known {
+    Client(Placeholder),
     Asked(Asked),
 }
 
@@ -49,32 +51,15 @@ impl HttpTemplate {
     /// # Errors
     /// A placeholder that does not exist.
     pub fn parse(text: &str, asks_topics: bool) -> Result<HttpTemplate, TemplateError> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        let mut from = 0;
-        while let Some(at) = rest[from..].find("${").map(|at| from + at) {
-            let end = rest[at..].find('}').map(|end| at + end).ok_or(TemplateError::Open)?;
-            let asked = Asked::named(&rest[at + 2..end]).filter(|_| asks_topics);
-            let Some(asked) = asked else {
-                from = end + 1;
-                continue;
-            };
-            push_client(&rest[..at], &mut pieces)?;
-            pieces.push(Piece::Asked(asked));
-            rest = &rest[end + 1..];
-            from = 0;
-        }
-        push_client(rest, &mut pieces)?;
-        Ok(HttpTemplate { pieces: pieces.into() })
+        let asked = |name: &str| Asked::named(name).filter(|_| asks_topics).map(Known::Asked);
+        let client = |name: &str| Placeholder::named(name).map(Known::Client);
+        let parts = placeholders::split(text, |name| asked(name).or_else(|| client(name)))?;
+        Ok(HttpTemplate { parts: parts.into() })
     }
 
     /// The text, if it is the same for everybody.
     pub fn fixed(&self) -> Option<String> {
-        let texts = self.pieces.iter().map(|piece| match piece {
-            Piece::Client(Part::Text(text)) => Some(&**text),
-            Piece::Client(Part::Placeholder(_)) | Piece::Asked(_) => None,
-        });
-        texts.collect()
+        self.parts.iter().map(Part::text).collect()
     }
 
     /// Appends the text, values being written by `write`. What the client does not have is empty.
@@ -87,10 +72,10 @@ impl HttpTemplate {
         text: &mut String,
         write: fn(&str, &mut String),
     ) -> Result<(), NotText> {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Client(Part::Text(fixed)) => text.push_str(fixed),
-                Piece::Client(Part::Placeholder(placeholder)) => {
+        for part in &self.parts {
+            match part {
+                Part::Text(fixed) => text.push_str(fixed),
+                Part::Placeholder(Known::Client(placeholder)) => {
                     let value = placeholder.of(scene.entry);
                     let has_password = scene.entry.password.is_some();
                     if value.is_none() && has_password && matches!(placeholder, Placeholder::Password) {
@@ -98,7 +83,7 @@ impl HttpTemplate {
                     }
                     write(&value.unwrap_or_default(), text);
                 }
-                Piece::Asked(asked) => {
+                Part::Placeholder(Known::Asked(asked)) => {
                     if let Some(question) = scene.question {
                         write(&asked.of(question), text);
                     }
@@ -107,12 +92,6 @@ impl HttpTemplate {
         }
         Ok(())
     }
-}
-
-fn push_client(text: &str, pieces: &mut Vec<Piece>) -> Result<(), TemplateError> {
-    let template: Template = text.parse()?;
-    pieces.extend(template.parts().iter().cloned().map(Piece::Client));
-    Ok(())
 }
 
 impl Asked {

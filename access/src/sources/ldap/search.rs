@@ -32,13 +32,11 @@ impl Search {
             base: base.parse().map_err(SetupError::template("base_dn"))?,
             filter: filter.parse().map_err(SetupError::template("filter"))?,
         };
-        let is_fixed =
-            |template: &Template| template.parts().iter().all(|part| matches!(part, Part::Text(_)));
-        if is_fixed(&search.base) && is_fixed(&search.filter) {
+        if search.base.is_fixed() && search.filter.is_fixed() {
             let fault = "finds the same entries for every client; put (uid=${username}) in it";
             return Err(SetupError::key("filter", fault));
         }
-        let sample: String = search.filter.parts().iter().map(|part| text_of(part).unwrap_or("x")).collect();
+        let sample: String = search.filter.parts().iter().map(|part| part.text().unwrap_or("x")).collect();
         if ldap3::parse_filter(&sample).is_err() {
             let fault = format!(
                 "`{filter}` is not a filter; write one such as (&(objectClass=mqttUser)(uid=${{username}}))"
@@ -53,13 +51,6 @@ impl Search {
         let base = fill(&self.base, entry, |value| dn_escape(value).into_owned())?;
         let filter = fill(&self.filter, entry, |value| ldap_escape(value).into_owned())?;
         Some(Found { base, filter })
-    }
-}
-
-fn text_of(part: &Part) -> Option<&str> {
-    match part {
-        Part::Text(text) => Some(text),
-        Part::Placeholder(_) => None,
     }
 }
 

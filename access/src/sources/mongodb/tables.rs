@@ -2,7 +2,7 @@
 
 use super::documents::row_of;
 use super::options::options_of;
-use crate::authentication::template::{Part, Template};
+use crate::authentication::template::Template;
 use crate::sources::config::{MongoServers, MongodbConfig, MongodbRulesConfig, pool_terms};
 use crate::sources::error::{SetupError, SourceError};
 use crate::sources::lookup::{ROWS_MAX, Row, Rules, Table, UserColumns, Users};
@@ -66,10 +66,7 @@ impl MongoTable {
             Ok((name.as_str().into(), template))
         });
         let fields = fields.collect::<Result<Vec<(Box<str>, Template)>, _>>()?;
-        let is_open = |(_, template): &(Box<str>, Template)| {
-            template.parts().iter().any(|part| matches!(part, Part::Placeholder(_)))
-        };
-        if !fields.iter().any(is_open) {
+        if fields.iter().all(|(_, template)| template.is_fixed()) {
             let fault = "finds the same documents for every client; write { username = \"${username}\" }";
             return Err(SetupError::key("filter", fault));
         }

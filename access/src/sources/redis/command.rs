@@ -1,7 +1,7 @@
 //! The command that is sent for a client, as an operator writes it: `HMGET key field…`, `HGET key field`, `HGETALL key`.
 
 use super::resp::Reply;
-use crate::authentication::template::{Part, Template};
+use crate::authentication::template::Template;
 use crate::sources::error::{SetupError, SourceError};
 use crate::sources::lookup::Row;
 use serde_json::Value;
@@ -39,7 +39,7 @@ impl Command {
         if !is_complete || fields.iter().any(|field| field.contains("${")) {
             return Err(fault());
         }
-        if key.parts().iter().all(|part| matches!(part, Part::Text(_))) {
+        if key.is_fixed() {
             return Err(SetupError::key(
                 "cmd",
                 "the key is the same for every client; put ${username} in it",
