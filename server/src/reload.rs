@@ -4,6 +4,7 @@ use crate::access::AccessControl;
 use crate::config::{Config, Sources};
 use crate::logging::LogControl;
 use ringmq_shards::DataPlane;
+use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
@@ -29,13 +30,13 @@ const RELOADABLE: [&str; 16] = [
 const SECRET: [&str; 2] = ["authentication", "authorization"];
 
 /// A key whose value differs between two configurations.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct Change {
     key: String,
     /// None where there was no such key.
-    before: Option<String>,
+    before: Option<Value>,
     /// None where there is none any more.
-    after: Option<String>,
+    after: Option<Value>,
 }
 
 impl Change {
@@ -46,20 +47,44 @@ impl Change {
     fn has_secret(&self) -> bool {
         self.key.split('.').any(|part| SECRET.contains(&part))
     }
+
+    /// Says in the log what became of it.
+    fn tell(&self) {
+        let shown = |value: &Option<Value>| match value {
+            None => "none".to_owned(),
+            Some(_) if self.has_secret() => "(not shown)".to_owned(),
+            Some(value) => value.to_string(),
+        };
+        let (key, before, after) = (&self.key, shown(&self.before), shown(&self.after));
+        if self.is_reloadable() {
+            tracing::info!(key, before, after, "changed");
+        } else {
+            tracing::warn!(key, before, after, "not changed: it needs a restart");
+        }
+    }
+
+    /// Makes it in `running`.
+    fn take(self, running: &mut Table) {
+        match self.after {
+            Some(value) => running.insert(self.key, value),
+            None => running.remove(&self.key),
+        };
+    }
 }
 
 /// The configuration in force, and where it is read again from.
 pub struct Reloader {
     sources: Sources,
-    config: Config,
+    /// Every key in force with its value.
+    running: Table,
     log: LogControl,
     access: AccessControl,
 }
 
 impl Reloader {
     /// The broker runs with `config`, which was read from `sources`.
-    pub fn new(sources: Sources, config: Config, log: LogControl, access: AccessControl) -> Reloader {
-        Reloader { sources, config, log, access }
+    pub fn new(sources: Sources, config: &Config, log: LogControl, access: AccessControl) -> Reloader {
+        Reloader { sources, running: flat(config), log, access }
     }
 
     /// Reads everything again. On any error, all that it concerns stays as it is.
@@ -76,76 +101,29 @@ impl Reloader {
             Ok(access) => plane.change_access(&access),
             Err(error) => tracing::error!("access control stays as it is: {error}"),
         }
-        let changes = changes(&self.config, &config);
-        for change in &changes {
-            tell(change);
+        let changes = changes(&self.running, &flat(&config));
+        let count = changes.len();
+        for change in changes {
+            change.tell();
+            // What needs a restart differs from what runs, and is named again next time.
+            if change.is_reloadable() {
+                change.take(&mut self.running);
+            }
         }
-        tracing::info!(changes = changes.len(), "configuration and files were read again");
-        // What needs a restart differs from what runs, and is named again next time.
-        let (reloadable, _): (Vec<_>, Vec<_>) = changes.into_iter().partition(Change::is_reloadable);
-        if !reloadable.is_empty() {
-            self.config.log.clone_from(&config.log);
-            self.config.anonymous = config.anonymous;
-            self.config.authentication.clone_from(&config.authentication);
-            self.config.listener_authentication.clone_from(&config.listener_authentication);
-            self.config.flapping_detect = config.flapping_detect;
-            self.config.authorization.clone_from(&config.authorization);
-            take_listeners(&mut self.config, config);
-        }
+        tracing::info!(changes = count, "configuration and files were read again");
     }
 }
 
-/// Takes the reloadable keys of the listeners over.
-fn take_listeners(running: &mut Config, read: Config) {
-    let mut kinds = [
-        (&mut running.listeners.tcp, read.listeners.tcp),
-        (&mut running.listeners.ssl, read.listeners.ssl),
-        (&mut running.listeners.ws, read.listeners.ws),
-        (&mut running.listeners.wss, read.listeners.wss),
-        (&mut running.listeners.unix, read.listeners.unix),
-    ];
-    for (running, read) in &mut kinds {
-        for (name, listener) in running.iter_mut() {
-            let Some(read) = read.remove(name) else { continue };
-            listener.access_rules = read.access_rules;
-            listener.proxy_protocol_timeout = read.proxy_protocol_timeout;
-            (listener.messages_rate, listener.messages_burst) = (read.messages_rate, read.messages_burst);
-            (listener.bytes_rate, listener.bytes_burst) = (read.bytes_rate, read.bytes_burst);
-            listener.ssl_options = read.ssl_options;
-            listener.websocket = read.websocket;
-        }
-    }
-}
-
-fn tell(change: &Change) {
-    let shown = |value: &Option<String>| match value {
-        None => "none".to_owned(),
-        Some(_) if change.has_secret() => "(not shown)".to_owned(),
-        Some(value) => value.clone(),
-    };
-    let (key, before, after) = (&change.key, shown(&change.before), shown(&change.after));
-    if change.is_reloadable() {
-        tracing::info!(key, before, after, "changed");
-    } else {
-        tracing::warn!(key, before, after, "not changed: it needs a restart");
-    }
-}
-
-/// The keys in which two configurations differ, by name.
-fn changes(before: &Config, after: &Config) -> Vec<Change> {
-    let (before, after) = (flat(before), flat(after));
-    let removed = before.iter().filter(|(key, _)| !after.contains_key(*key));
-    let removed =
-        removed.map(|(key, value)| Change { key: key.clone(), before: Some(value.to_string()), after: None });
-    let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-    let changed = changed.map(|(key, value)| Change {
+/// The keys in which two flat configurations differ, by name.
+fn changes(before: &Table, after: &Table) -> Vec<Change> {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    let change = |key: &String| Change {
         key: key.clone(),
-        before: before.get(key).map(ToString::to_string),
-        after: Some(value.to_string()),
-    });
-    let mut all: Vec<Change> = removed.chain(changed).collect();
-    all.sort_by(|left, right| left.key.cmp(&right.key));
-    all
+        before: before.get(key).cloned(),
+        after: after.get(key).cloned(),
+    };
+    differ.map(change).collect()
 }
 
 /// Every key with its value.
@@ -201,7 +179,7 @@ mod tests {
                 options.certfile = "new.pem".to_owned();
             }
         }
-        let found = changes(&before, &after);
+        let found = changes(&flat(&before), &flat(&after));
         let judged: Vec<(&str, bool)> =
             found.iter().map(|change| (change.key.as_str(), change.is_reloadable())).collect();
         assert_eq!(
@@ -213,8 +191,8 @@ mod tests {
                 ("mqtt.max_inflight", false),
             ]
         );
-        assert_eq!(found[3].before.as_deref(), Some(before.mqtt.max_inflight.to_string().as_str()));
-        assert!(changes(&before, &before).is_empty());
+        assert_eq!(found[3].before, Some(Value::Integer(before.mqtt.max_inflight.into())));
+        assert!(changes(&flat(&before), &flat(&before)).is_empty());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     announce(&plane, control.as_ref());
     tracing::info!(version = VERSION, shards = plane.metrics().shard_count(), "started");
     // The sender lives as long as the process, so the end of the channel cannot come before a Stop.
-    let mut reloader = Reloader::new(sources, config.clone(), log, access_control);
+    let mut reloader = Reloader::new(sources, &config, log, access_control);
     while let Ok(Request::Reload) = requests.recv() {
         reloader.reload(&plane);
     }
