@@ -6,6 +6,7 @@ mod damage;
 mod driver;
 mod errors;
 mod model;
+mod reads;
 mod space;
 mod tools;
 
