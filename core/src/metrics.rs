@@ -90,6 +90,7 @@ metrics! {
     DeliveryDroppedQueueFull = "delivery.dropped.queue_full",
     DeliveryDroppedExpired = "delivery.dropped.expired",
     DeliveryDroppedStoreFull = "delivery.dropped.store_full",
+    DeliveryDroppedStoreLost = "delivery.dropped.store_lost",
     DeliveryDroppedSessionEnded = "delivery.dropped.session_ended",
     DeliveryDroppedPeerRefused = "delivery.dropped.peer_refused",
     ClientConnect = "client.connect",
@@ -125,6 +126,8 @@ metrics! {
     PersistenceSyncs = "persistence.syncs",
     PersistenceCompactionCopies = "persistence.compaction.copies",
     PersistencePublicationsRefused = "persistence.publications.refused",
+    PersistenceBodiesEvicted = "persistence.bodies.evicted",
+    PersistenceBodiesReadBack = "persistence.bodies.read_back",
 }
 
 /// The number of counters.

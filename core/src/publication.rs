@@ -80,6 +80,9 @@ impl PublicationRef<'_> {
 /// A body up to this size is put together without an allocation of its own.
 const BODY_ON_STACK_BYTES: usize = 512;
 
+/// What an allocation has beside its content: the counter and the length, and the allocator's own word.
+const ALLOCATION_BYTES: usize = 24;
+
 /// An application message that outlives its packet, shared by reference between queues and shards. Immutable. One
 /// allocation holds all of it: topic, properties and payload follow one another behind the numbers that tell them apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +136,17 @@ impl Publication {
         self.0.slice.len()
     }
 
+    /// Bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        ALLOCATION_BYTES + size_of::<Head>() + self.weight_bytes()
+    }
+
+    /// What is known of it without its body.
+    pub fn outline(&self) -> Outline {
+        let weight_bytes = u32::try_from(self.weight_bytes()).unwrap_or(u32::MAX);
+        Outline { weight_bytes, qos: self.qos(), expires_at: self.expires_at() }
+    }
+
     /// The QoS at which it was published.
     pub fn qos(&self) -> QoS {
         self.0.header.header.qos
@@ -142,6 +156,17 @@ impl Publication {
     pub fn expires_at(&self) -> Timestamp {
         self.0.header.header.expires_at
     }
+}
+
+/// What is known of a message whose body is elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// Bytes of topic, properties and payload together.
+    pub weight_bytes: u32,
+    /// The QoS at which it was published.
+    pub qos: QoS,
+    /// When it expires; [`Timestamp::NEVER`] if it does not.
+    pub expires_at: Timestamp,
 }
 
 /// A message that is copied into shared memory only if somebody must keep it.

@@ -45,6 +45,10 @@ pub enum Gauge {
     PersistenceSegments,
     /// Bytes of the logs' indexes in memory.
     PersistenceIndexBytes,
+    /// What the bodies of stored messages take that are in memory.
+    PersistenceCachedBytes,
+    /// Stored messages whose bodies only the logs have.
+    PersistenceBodiesAway,
     /// Logs that have failed and take nothing more until a restart.
     PersistenceFailedLogs,
 }
@@ -69,6 +73,8 @@ impl Gauge {
         (Gauge::PersistencePendingBytes, "persistence.pending_bytes"),
         (Gauge::PersistenceSegments, "persistence.segments"),
         (Gauge::PersistenceIndexBytes, "persistence.index_bytes"),
+        (Gauge::PersistenceCachedBytes, "persistence.cached_bytes"),
+        (Gauge::PersistenceBodiesAway, "persistence.bodies_away"),
         (Gauge::PersistenceFailedLogs, "persistence.failed_logs"),
     ];
 }

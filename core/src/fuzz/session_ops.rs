@@ -473,7 +473,9 @@ impl World {
     fn take_shared(&mut self) {
         let (None, Some(session)) = (&self.line, &mut self.session) else { return };
         for outgoing in session.take_shared(|tag| tag == SHARE) {
-            let was_sent = self.observer.taken(serial_of(outgoing.publication.view().payload));
+            let was_sent = self
+                .observer
+                .taken(serial_of(outgoing.publication().expect("nothing is remembered").view().payload));
             self.gone += u64::from(!was_sent);
         }
     }

@@ -25,7 +25,7 @@ impl Phase {
     /// Where it is remembered beyond the process.
     pub fn stored(&self) -> Option<Stored> {
         match self {
-            Phase::Puback(message) | Phase::Pubrec(message) => message.stored,
+            Phase::Puback(message) | Phase::Pubrec(message) => message.stored(),
             Phase::Pubcomp(stored) => *stored,
         }
     }
@@ -83,17 +83,28 @@ impl Inflight {
         self.sent
     }
 
-    /// The next entry to send again, marked as sent; `None` when all are out.
-    pub fn resend_next(&mut self) -> Option<&Entry> {
-        let entry = self.entries.get(self.sent)?;
-        self.sent += 1;
-        Some(entry)
+    /// The next entry to send again; `None` when all are out.
+    pub fn next_to_resend(&self) -> Option<&Entry> {
+        self.entries.get(self.sent)
     }
 
-    /// Removes the entry that [`Inflight::resend_next`] gave out last: it cannot be sent after all.
-    pub fn give_up_resent(&mut self) -> Option<Entry> {
-        self.sent = self.sent.checked_sub(1)?;
+    /// That entry was sent.
+    pub fn note_resent(&mut self) {
+        debug_assert!(self.awaits_resend(), "an entry was sent");
+        self.sent += 1;
+    }
+
+    /// Removes that entry: it cannot be sent.
+    pub fn give_up_next(&mut self) -> Option<Entry> {
         self.entries.remove(self.sent)
+    }
+
+    /// Messages that are to be sent again, in their order.
+    pub fn messages_to_resend(&self) -> impl Iterator<Item = &Outgoing> {
+        self.entries.range(self.sent..).filter_map(|entry| match &entry.phase {
+            Phase::Puback(message) | Phase::Pubrec(message) => Some(message),
+            Phase::Pubcomp(_) => None,
+        })
     }
 
     /// Adds an entry of an earlier life behind the others; it is to be sent again.
@@ -164,7 +175,7 @@ impl Inflight {
         let mut kept = VecDeque::with_capacity(self.entries.len());
         for entry in std::mem::take(&mut self.entries) {
             match entry.phase {
-                Phase::Puback(message) if message.share.is_some_and(wanted) => shared.push(message),
+                Phase::Puback(message) if message.share().is_some_and(wanted) => shared.push(message),
                 phase => kept.push_back(Entry { packet_id: entry.packet_id, phase }),
             }
         }

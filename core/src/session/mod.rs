@@ -22,12 +22,12 @@ mod violation;
 mod tests;
 
 pub use alias::Link;
-pub use delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
-pub use durable::{Forgetful, Memory, Restored, RestoredMessage, SessionNumber, Stored};
+pub use delivery::{Delivered, Delivery, DeliveryTerms, DropReason, Outgoing, ShareTag};
+pub use durable::{Body, BodyKey, Forgetful, Memory, Restored, RestoredMessage, SessionNumber, Stored};
 pub use expiry::{CloseCause, Parting, WillTiming};
 pub use inbound::{Inbound, Routed};
 pub use outbox::Outbox;
-pub use queue::{BLOCK_SLACK_LEN, QueueTerms, QueueTermsError};
+pub use queue::{BLOCK_SLACK_LEN, QueueTerms, QueueTermsError, await_first};
 pub use subscriptions::{Change, FilterVerdict, Subscription};
 pub use template::TemplateCache;
 pub use terms::{Terms, refusal};

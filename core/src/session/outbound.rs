@@ -2,13 +2,15 @@
 
 use super::alias::Link;
 use super::delivery::{Delivered, Delivery, DropReason, Outgoing, ShareTag};
-use super::durable::{Memory, SessionNumber};
+use super::durable::{Body, Memory, SessionNumber};
 use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
+use super::queue::await_first;
 use super::template::{TemplateCache, packet, set_packet_id};
 use super::{Cx, Flows, Session};
 use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
 use crate::metrics::Metric;
+use crate::publication::Publication;
 use crate::reason::ReasonCode;
 
 impl Session {
@@ -127,29 +129,36 @@ impl Session {
         let Some(Flows { inflight, .. }) = self.flows.as_deref_mut() else { return };
         let window = usize::from(link.terms.send_window);
         while !out.is_congested() && inflight.window_used() < window {
-            let Some(entry) = inflight.resend_next() else { break };
-            match &entry.phase {
-                Phase::Puback(message) | Phase::Pubrec(message) => {
-                    let publish = to_packet(message, cx);
-                    let qos = message.qos;
-                    if let Some(at) = append(&publish, link, out) {
-                        out.mark_dup(at, entry.packet_id);
-                        cx.count_sent(qos);
-                    } else {
-                        // This connection takes smaller packets than the one before. It is as if the delivery were
-                        // complete. [MQTT-3.1.2-25]
-                        if let Some(stored) = inflight.give_up_resent().and_then(|entry| entry.phase.stored())
-                        {
-                            cx.memory.forget(stored);
-                        }
-                        cx.count_drop(DropReason::TooLarge, 1);
-                    }
-                }
+            let Some(entry) = inflight.next_to_resend() else { break };
+            let message = match &entry.phase {
+                Phase::Puback(message) | Phase::Pubrec(message) => message,
                 Phase::Pubcomp(_) => {
                     let pubrel = Ack::new(AckKind::Pubrel, entry.packet_id, ReasonCode::Success);
                     out.push_ack(&pubrel, link.terms.version, cx.tally);
+                    inflight.note_resent();
+                    continue;
                 }
+            };
+            let reason = match message.body(cx.memory) {
+                Body::Here(publication) => {
+                    let qos = message.qos;
+                    if let Some(at) = append(&to_packet(message, &publication, cx), link, out) {
+                        out.mark_dup(at, entry.packet_id);
+                        inflight.note_resent();
+                        cx.count_sent(qos);
+                        continue;
+                    }
+                    // This connection takes smaller packets than the one before. It is as if the delivery were
+                    // complete. [MQTT-3.1.2-25]
+                    DropReason::TooLarge
+                }
+                Body::Away => return await_first(inflight.messages_to_resend(), self.number, cx.memory),
+                Body::Lost => DropReason::StoreLost,
+            };
+            if let Some(stored) = inflight.give_up_next().and_then(|entry| entry.phase.stored()) {
+                cx.memory.forget(stored);
             }
+            cx.count_drop(reason, 1);
         }
         if !inflight.awaits_resend() {
             self.pump_queue(cx, out);
@@ -160,21 +169,28 @@ impl Session {
         let Some(link) = self.link.as_mut() else { return };
         let Some(Flows { inflight, queue, .. }) = self.flows.as_deref_mut() else { return };
         let window = usize::from(link.terms.send_window);
-        while let Some(qos) = queue.front_qos() {
-            let full = qos > QoS::AtMostOnce && inflight.window_used() >= window;
+        while let Some(front) = queue.front() {
+            let full = front.qos > QoS::AtMostOnce && inflight.window_used() >= window;
             if full || out.is_congested() {
-                return;
+                break;
+            }
+            let is_expired = front.expires_at() <= cx.now;
+            let body = if is_expired { Body::Lost } else { front.body(cx.memory) };
+            if body == Body::Away {
+                // Messages keep their order: those behind it wait as well.
+                return await_first(queue.iter(), self.number, cx.memory);
             }
             let Some(message) = queue.pop() else { return };
-            if message.publication.expires_at() <= cx.now {
-                cx.count_drop(DropReason::Expired, 1);
-                if let Some(stored) = message.stored {
-                    cx.memory.forget(stored);
-                }
+            if let Body::Here(publication) = body {
+                send_queued(message, &publication, self.number, link, inflight, cx, out);
                 continue;
             }
-            send_queued(message, self.number, link, inflight, cx, out);
+            cx.count_drop(if is_expired { DropReason::Expired } else { DropReason::StoreLost }, 1);
+            if let Some(stored) = message.stored() {
+                cx.memory.forget(stored);
+            }
         }
+        queue.read_ahead(cx.memory);
     }
 
     /// Appends a message to the outbox. The caller made sure that the window and the outbox have room.
@@ -204,7 +220,8 @@ impl Session {
             let mut message = delivery.to_outgoing();
             let packet_id = begin(start, inflight, out);
             if let Some(number) = self.number {
-                message.stored = cx.memory.keep(number, &message, Some(packet_id));
+                let stored = cx.memory.keep(number, &message, Some(packet_id));
+                message.remember(stored);
                 hold_exactly_once(&message, out);
             }
             inflight.push_sent(packet_id, Phase::of(message));
@@ -223,7 +240,8 @@ impl Session {
             }
         }
         if let (Some(number), Some(message)) = (self.number, queue.newest_mut()) {
-            message.stored = cx.memory.keep(number, message, None);
+            let stored = cx.memory.keep(number, message, None);
+            message.remember(stored);
         }
         Delivered::Queued
     }
@@ -243,7 +261,7 @@ impl Session {
     pub fn forget(&self, memory: &mut dyn Memory) {
         let Some(flows) = &self.flows else { return };
         let inflight = flows.inflight.iter().filter_map(|entry| entry.phase.stored());
-        let queued = flows.queue.iter().filter_map(|message| message.stored);
+        let queued = flows.queue.iter().filter_map(Outgoing::stored);
         for stored in inflight.chain(queued).chain(flows.inbound.stored()) {
             memory.forget(stored);
         }
@@ -262,7 +280,7 @@ impl Session {
         let Some(flows) = self.flows.as_deref_mut() else { return };
         while let Some(message) = flows.queue.pop_towards_oldest_stored() {
             cx.count_drop(DropReason::StoreFull, 1);
-            if let Some(stored) = message.stored {
+            if let Some(stored) = message.stored() {
                 return cx.memory.forget(stored);
             }
         }
@@ -281,14 +299,15 @@ impl Session {
 /// As `Session::send`, for a message of the queue, which is encoded for this client alone.
 fn send_queued(
     mut message: Outgoing,
+    publication: &Publication,
     number: Option<SessionNumber>,
     link: &mut Link,
     inflight: &mut Inflight,
     cx: &mut Cx<'_>,
     out: &mut Outbox,
 ) {
-    let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
-        if let Some(stored) = message.stored {
+    let Some(start) = append_aliased(to_packet(&message, publication, cx), link, out) else {
+        if let Some(stored) = message.stored() {
             cx.memory.forget(stored);
         }
         return cx.count_drop(DropReason::TooLarge, 1);
@@ -296,12 +315,13 @@ fn send_queued(
     let qos = message.qos;
     if qos > QoS::AtMostOnce {
         let packet_id = begin(start, inflight, out);
-        if let (Some(stored), Some(number)) = (message.stored, number) {
-            message.stored = cx.memory.sent(number, &message, stored, packet_id);
+        if let (Some(stored), Some(number)) = (message.stored(), number) {
+            let stored = cx.memory.sent(number, &message, stored, packet_id);
+            message.remember(Some(stored));
             hold_exactly_once(&message, out);
         }
         inflight.push_sent(packet_id, Phase::of(message));
-    } else if let Some(stored) = message.stored {
+    } else if let Some(stored) = message.stored() {
         cx.memory.forget(stored);
     }
     cx.count_delivered(qos);
@@ -317,15 +337,15 @@ fn begin(start: usize, inflight: &mut Inflight, out: &mut Outbox) -> PacketId {
 /// A message published at QoS 2 leaves when its identifier is remembered: a broker that forgot it would send the message
 /// again under another one. Its publisher may be acknowledged by then, and does not send it again itself.
 fn hold_exactly_once(message: &Outgoing, out: &mut Outbox) {
-    let is_exactly_once = QoS::ExactlyOnce == message.qos.max(message.publication.qos());
-    if is_exactly_once && message.stored.is_some() {
+    let is_exactly_once = QoS::ExactlyOnce == message.qos.max(message.published_qos());
+    if is_exactly_once && message.stored().is_some() {
         out.hold();
     }
 }
 
 /// The packet for a message the session keeps, with its full topic.
-fn to_packet<'a>(message: &'a Outgoing, cx: &Cx<'_>) -> Publish<'a> {
-    packet(message.publication.view(), message.qos, message.retain, &message.subscription_ids, cx.now)
+fn to_packet<'a>(message: &Outgoing, publication: &'a Publication, cx: &Cx<'_>) -> Publish<'a> {
+    packet(publication.view(), message.qos, message.retain, message.subscription_ids(), cx.now)
 }
 
 /// Appends a packet with a topic alias if there is one to be had; returns where it starts. `None` when the client's
@@ -392,6 +412,7 @@ impl Cx<'_> {
             DropReason::TooLarge => Metric::DeliveryDroppedTooLarge,
             DropReason::Expired => Metric::DeliveryDroppedExpired,
             DropReason::StoreFull => Metric::DeliveryDroppedStoreFull,
+            DropReason::StoreLost => Metric::DeliveryDroppedStoreLost,
         };
         self.tally.add(metric, count);
         self.tally.add(Metric::DeliveryDropped, count);

@@ -19,7 +19,7 @@ mod subscribe;
 mod timers;
 
 pub use connection::ListenerTerms;
-pub use journal::{Journal, Remembered, WallClock};
+pub use journal::{Journal, READ_BACKS_MAX, Remembered, WallClock};
 pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
 
@@ -43,13 +43,14 @@ use retained::Retained;
 use ringmq_core::config::{MqttConfig, QueueFullPolicy};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
-use ringmq_core::session::TemplateCache;
+use ringmq_core::session::{Outgoing, TemplateCache};
 use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
 use sessions::Sessions;
 use shared::SharedGroups;
 use slab::Slab;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -146,6 +147,8 @@ pub struct Shard {
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
     forwardings: Slab<PendingForwarding>,
+    /// Messages of shared subscriptions that look for another member, in their order.
+    unplaced: VecDeque<Outgoing>,
     /// The level at which messages are stored before other shards are sent them: one for all, so that they leave in order.
     forwarding_level: DurabilityLevel,
 }
@@ -237,6 +240,7 @@ impl Shard {
             rejecting_sessions: 0,
             deferred: Vec::new(),
             forwardings: Slab::new(),
+            unplaced: VecDeque::new(),
             forwarding_level: config.durability.highest(),
             config,
         }
@@ -340,6 +344,7 @@ impl Shard {
         self.settle_credit();
         self.commit();
         self.post_log_operations();
+        self.evict_bodies();
         self.mesh.flush();
         self.publish_log_figures();
         self.cells.publish(&mut self.tally);
@@ -371,6 +376,7 @@ impl Shard {
             || self.handshakes.are_waiting()
             || self.crowd.is_waiting()
             || self.revision.is_running()
+            || self.journal.has_arrivals()
             || self.ending == Ending::Finished
     }
 

@@ -11,7 +11,7 @@ use ringmq_core::hash::{ProcessHasher, SeededMap, hash_str};
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::LazyPublication;
 use ringmq_core::routing::{Group, GroupId, ShardId};
-use ringmq_core::session::{Memory, Outgoing, ShareTag};
+use ringmq_core::session::{Body, Memory, ShareTag, await_first};
 use ringmq_core::topic::TopicFilter;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, Hasher};
@@ -394,9 +394,28 @@ impl Shard {
             return;
         }
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        let messages = slot.session.take_shared(|tag| open.contains(&tag));
-        for Outgoing { publication, share, stored, .. } in messages {
-            let Some(tag) = share else { continue };
+        self.unplaced.extend(slot.session.take_shared(|tag| open.contains(&tag)));
+        self.place_shared();
+    }
+
+    /// Gives messages to other members of their groups, in their order: one whose body must be read first holds back those
+    /// behind it.
+    pub(super) fn place_shared(&mut self) {
+        while let Some(message) = self.unplaced.front() {
+            let body = message.body(&self.journal);
+            if body == Body::Away {
+                return await_first(self.unplaced.iter(), None, &mut self.journal);
+            }
+            let Some(message) = self.unplaced.pop_front() else { return };
+            let (Some(tag), stored) = (message.share(), message.stored()) else { continue };
+            let Body::Here(publication) = body else {
+                self.tally.bump(Metric::DeliveryDropped);
+                self.tally.bump(Metric::DeliveryDroppedStoreLost);
+                if let Some(stored) = stored {
+                    self.journal.forget(stored);
+                }
+                continue;
+            };
             self.tally.bump(Metric::MessagesRedispatched);
             let nth = self.random.u32(..);
             let pick = GroupPick { tag, nth, sticky: None, take_turn: false, hops: 0 };

@@ -56,7 +56,7 @@ impl Life {
     ) -> Result<Life, OpenError> {
         let mut logs = Vec::with_capacity(plan.shards);
         for disk in disks {
-            let mut remembered = Remembered::new(clock);
+            let mut remembered = Remembered::new(clock, config);
             let take = |id, kind, payload: &[u8]| remembered.take(id, kind, payload);
             let (log, report) = block_on(open_machine(disk, plan.log.clone(), take))?;
             assert_eq!((report.damages.len(), remembered.unreadable()), (0, 0), "a crash is no damage");

@@ -65,6 +65,8 @@ struct Sights {
     store_refusals: u64,
     /// Messages dropped from stores.
     drops: u64,
+    /// Bodies that were read back from logs.
+    read_backs: u64,
 }
 
 struct World {
@@ -89,6 +91,8 @@ struct World {
     holds: u64,
     /// Messages dropped from stores, in the lives that are over.
     drops: u64,
+    /// Bodies read back, in the lives that are over.
+    read_backs: u64,
 }
 
 impl Sights {
@@ -100,6 +104,7 @@ impl Sights {
         self.full_queues += world.full_queues;
         self.holds[usize::from(has_small_store)] += world.holds;
         self.drops += world.drops;
+        self.read_backs += world.read_backs;
     }
 }
 
@@ -141,6 +146,7 @@ impl World {
             full_queues: 0,
             holds: 0,
             drops: 0,
+            read_backs: 0,
         };
         world.start(Crash::Process);
         world
@@ -192,6 +198,9 @@ impl World {
         self.network.clear();
         if let Some(life) = self.life.take() {
             self.drops += life.metrics.counter(Metric::DeliveryDroppedStoreFull);
+            self.read_backs += life.metrics.counter(Metric::PersistenceBodiesReadBack);
+            let lost = life.metrics.counter(Metric::DeliveryDroppedStoreLost);
+            assert_eq!(lost, 0, "nothing is damaged");
             life.crash(&self.disks, &mut self.random, crash);
         }
         self.start(crash);
@@ -410,7 +419,8 @@ fn whole_shards_keep_what_they_acknowledge_through_every_crash() {
         }
         sights.add(&world);
     }
-    let Sights { repeats, refusals, full_queues, holds, drops, .. } = sights;
-    let least = [repeats, refusals, full_queues, holds[0], holds[1], drops].into_iter().min().unwrap_or(0);
+    let Sights { repeats, refusals, full_queues, holds, drops, read_backs, .. } = sights;
+    let seen = [repeats, refusals, full_queues, holds[0], holds[1], drops, read_backs];
+    let least = seen.into_iter().min().unwrap_or(0);
     assert!(runs < 1_000 || least > runs / 10, "{sights:?} in {runs} runs");
 }

@@ -6,7 +6,7 @@ use crate::config::{DataPlaneConfig, MeshConfig};
 use crate::durability::{DurabilityConfig, DurabilityLevel, PersistenceConfig, StorePolicy};
 use fastrand::Rng;
 use ringmq_core::codec::{ProtocolVersion, QoS};
-use ringmq_core::config::{Duration, Limit, MqttConfig, QueueFullPolicy};
+use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, QueueFullPolicy};
 use ringmq_persistence::Options;
 
 /// Messages a queue holds where it is to overflow.
@@ -87,6 +87,8 @@ impl Plan {
             durability: DurabilityConfig { level: self.level, ..DurabilityConfig::default() },
             persistence: PersistenceConfig {
                 full_policy: self.store.unwrap_or(StorePolicy::Refuse),
+                // None of it, some of it, nearly all of it, all of it.
+                cache_bytes: ByteSize([1, 1, 1000, 5000, 0][random.usize(..5)]),
                 ..PersistenceConfig::default()
             },
             ..DataPlaneConfig::default()

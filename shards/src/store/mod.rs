@@ -12,7 +12,7 @@ mod settle;
 pub use kept::{Kept, Logs};
 
 use crate::config::DataPlaneConfig;
-use crate::shard::{Remembered, WallClock};
+use crate::shard::{READ_BACKS_MAX, Remembered, WallClock};
 use layout::Layout;
 use rehome::{Place, Rehoming};
 use ringmq_persistence::record::RecordError;
@@ -191,7 +191,7 @@ impl Store {
                 }
                 logs.push((
                     shard,
-                    open_log(log_directory(self.place.shards(), shard), options.clone(), clock)?,
+                    open_log(log_directory(self.place.shards(), shard), options.clone(), clock, config)?,
                 ));
             }
         };
@@ -242,15 +242,21 @@ fn options(config: &DataPlaneConfig, shards: usize) -> Options {
         max_bytes: max_bytes.max(16 * segment_bytes),
         commit_delay: Duration::from_millis(config.durability.commit_delay.as_ms()),
         compaction_bytes_per_s: if rate == 0 { 0 } else { (rate / shards as u64).max(1) },
+        reads_max: READ_BACKS_MAX,
         strict: persistence.strict,
         ..Options::default()
     }
 }
 
-fn open_log(directory: PathBuf, options: Options, clock: WallClock) -> Result<ShardLog, StoreError> {
+fn open_log(
+    directory: PathBuf,
+    options: Options,
+    clock: WallClock,
+    config: &DataPlaneConfig,
+) -> Result<ShardLog, StoreError> {
     let fail = |source| log_error(&directory, source);
     let files = Files::open(&directory).map_err(|error| fail(error.into()))?;
-    let mut remembered = Remembered::new(clock);
+    let mut remembered = Remembered::new(clock, config);
     let opened = open_machine(&files, options, |id, kind, payload| remembered.take(id, kind, payload));
     let (log, report) = block_on(opened).map_err(fail)?;
     tell_losses(&directory, &report, &remembered);

@@ -3,7 +3,7 @@
 use super::{SessionNumber, Stored};
 use crate::client_id::ClientId;
 use crate::codec::{PacketId, Will};
-use crate::config::MqttConfig;
+use crate::config::Priority;
 use crate::session::delivery::Outgoing;
 use crate::session::inflight::Phase;
 use crate::session::queue::QueueTerms;
@@ -26,8 +26,8 @@ pub struct Restored {
     pub will: Option<Box<Will>>,
     /// What was sent and not acknowledged, in the order of sending.
     pub inflight: Vec<(PacketId, RestoredMessage)>,
-    /// What waits, in its order.
-    pub queue: Vec<Outgoing>,
+    /// What waits, in its order, with its priority where priorities are configured.
+    pub queue: Vec<(Outgoing, Option<Priority>)>,
     /// QoS 2 identifiers the client has begun.
     pub begun: Vec<(PacketId, Stored)>,
 }
@@ -43,7 +43,7 @@ pub enum RestoredMessage {
 
 impl Session {
     /// The session as it was, without a connection.
-    pub fn restore(restored: Restored, config: &MqttConfig, now: Timestamp) -> Session {
+    pub fn restore(restored: Restored, now: Timestamp) -> Session {
         let Restored { number, client_id, expiry_interval_s, queue_terms, will, inflight, queue, begun } =
             restored;
         let mut session = Session::new(client_id);
@@ -62,8 +62,8 @@ impl Session {
             };
             flows.inflight.push_restored(packet_id, phase);
         }
-        for message in queue {
-            flows.queue.push_restored(message, config);
+        for (message, priority) in queue {
+            flows.queue.push_restored(message, priority);
         }
         for (packet_id, stored) in begun {
             flows.inbound.push_restored(packet_id, stored, now);

@@ -1,11 +1,13 @@
 //! Messages that wait for a connection, a place in the send window, or room in the outbox.
 
+mod ahead;
 mod ranks;
 mod terms;
 
 #[cfg(test)]
 mod tests;
 
+pub use ahead::await_first;
 pub use terms::{QueueTerms, QueueTermsError};
 
 use super::Cx;
@@ -13,6 +15,7 @@ use super::delivery::{DropReason, Outgoing, ShareTag};
 use super::durable::Memory;
 use crate::codec::QoS;
 use crate::config::{MqttConfig, Priority, QueueFullPolicy};
+use crate::publication::Publication;
 use crate::time::Timestamp;
 use ranks::Ranks;
 use std::collections::VecDeque;
@@ -171,7 +174,7 @@ impl Queue {
             let Some(oldest) = gives_way.then(|| self.pop_for(priority, is_crowded)).flatten() else {
                 return Pushed { is_queued: false, lost: Some((DropReason::QueueFull, dropped + 1)) };
             };
-            if let Some(stored) = oldest.stored {
+            if let Some(stored) = oldest.stored() {
                 cx.memory.forget(stored);
             }
             dropped += 1;
@@ -181,8 +184,7 @@ impl Queue {
     }
 
     /// Adds a message of an earlier life, whatever the bounds.
-    pub fn push_restored(&mut self, message: Outgoing, config: &MqttConfig) {
-        let priority = priority_of(&message, config);
+    pub fn push_restored(&mut self, message: Outgoing, priority: Option<Priority>) {
         self.append(message, priority);
     }
 
@@ -202,7 +204,7 @@ impl Queue {
     /// Whether the oldest message of a priority has expired.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         let mut oldest = self.lists().iter().filter_map(VecDeque::front);
-        oldest.any(|message| message.publication.expires_at() <= now)
+        oldest.any(|message| message.expires_at() <= now)
     }
 
     /// The record of the message that was remembered first, of those that are.
@@ -237,20 +239,19 @@ impl Queue {
             };
             let Some(message) = excess else { break };
             self.forget(&message);
-            if let Some(stored) = message.stored {
+            if let Some(stored) = message.stored() {
                 memory.forget(stored);
             }
         }
         (before - self.len()) as u64
     }
 
-    /// The QoS of the message whose turn it is.
-    pub fn front_qos(&self) -> Option<QoS> {
-        let front = match &self.messages {
+    /// The message whose turn it is.
+    pub fn front(&self) -> Option<&Outgoing> {
+        match &self.messages {
             Messages::Plain(list) => list.front(),
             Messages::Ranked(ranks) => ranks.front(),
-        };
-        front.map(|message| message.qos)
+        }
     }
 
     /// Takes the message whose turn it is.
@@ -265,7 +266,7 @@ impl Queue {
 
     /// Takes the messages that came through the shared subscriptions `wanted` names, in the order of their turns.
     pub fn take_shared(&mut self, wanted: &impl Fn(ShareTag) -> bool) -> Vec<Outgoing> {
-        let is_wanted = |message: &Outgoing| message.share.is_some_and(wanted);
+        let is_wanted = |message: &Outgoing| message.share().is_some_and(wanted);
         let shared = match &mut self.messages {
             Messages::Plain(list) => extract(list, &is_wanted),
             Messages::Ranked(ranks) => ranks.extract(&is_wanted),
@@ -281,11 +282,11 @@ impl Queue {
         let before = self.len();
         let (mut bytes, mut qos0) = (0, 0);
         let is_live = |message: &Outgoing| {
-            let live = message.publication.expires_at() > now;
+            let live = message.expires_at() > now;
             if live {
                 bytes += message.weight_bytes();
                 qos0 += u32::from(message.qos == QoS::AtMostOnce);
-            } else if let Some(stored) = message.stored {
+            } else if let Some(stored) = message.stored() {
                 memory.forget(stored);
             }
             live
@@ -358,13 +359,14 @@ impl Default for Messages {
     }
 }
 
-/// `None` when no priorities are configured.
+/// That of a message which has its body still; `None` when no priorities are configured.
 fn priority_of(message: &Outgoing, config: &MqttConfig) -> Option<Priority> {
-    (!config.mqueue_priorities.is_empty()).then(|| config.priority_of(message.publication.topic()))
+    let topic = message.publication().map_or("", Publication::topic);
+    (!config.mqueue_priorities.is_empty()).then(|| config.priority_of(topic))
 }
 
 fn first_stored(list: &VecDeque<Outgoing>) -> Option<NonZeroU64> {
-    list.iter().find_map(|message| message.stored).map(|stored| stored.record)
+    list.iter().find_map(Outgoing::stored).map(|stored| stored.record)
 }
 
 fn pop_oldest(list: &mut VecDeque<Outgoing>) -> Option<Outgoing> {

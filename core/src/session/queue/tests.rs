@@ -3,10 +3,10 @@
 use super::*;
 use crate::config::{ByteSize, DefaultPriority, Limit, QueuePriorities};
 use crate::metrics::Tally;
-use crate::publication::{Origin, PublicationRef};
+use crate::publication::{LazyPublication, Origin, PublicationRef};
+use crate::session::delivery::Delivery;
 use crate::session::durable::Forgetful;
 use proptest::prelude::*;
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Topics with what is configured for them; the last is not named.
@@ -51,7 +51,12 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn serial_of(message: &Outgoing) -> u32 {
-    u32::from_le_bytes(message.publication.view().payload[..4].try_into().expect("a serial number"))
+    let publication = message.publication().expect("nothing is remembered");
+    u32::from_le_bytes(publication.view().payload[..4].try_into().expect("a serial number"))
+}
+
+fn topic_of(message: &Outgoing) -> &str {
+    message.publication().expect("nothing is remembered").topic()
 }
 
 /// The queue under test, what should be in it, and what was lost.
@@ -78,23 +83,23 @@ impl Rig {
             origin: Origin::BROKER,
         };
         let share = shared.then_some(SHARE);
-        let subscription_ids = SmallVec::new();
-        Outgoing { publication: view.to_shared(), subscription_ids, share, qos, retain: false, stored: None }
+        let message = LazyPublication::borrowed(view);
+        Delivery { message: &message, qos, retain: false, subscription_ids: &[], share }.to_outgoing()
     }
 
     fn expected(&self, message: &Outgoing) -> Expected {
         Expected {
-            priority: self.config.priority_of(message.publication.topic()),
+            priority: self.config.priority_of(topic_of(message)),
             serial: self.serial,
             weight: message.weight_bytes(),
-            expires: message.publication.expires_at() != Timestamp::NEVER,
-            shared: message.share.is_some(),
+            expires: message.expires_at() != Timestamp::NEVER,
+            shared: message.share().is_some(),
         }
     }
 
     fn push(&mut self, message: Outgoing) {
         let expected = self.expected(&message);
-        let topic = message.publication.topic();
+        let topic = topic_of(&message);
         let had_room = self.queue.has_room(topic, message.weight_bytes(), &self.config);
         let mut cx = Cx {
             now: Timestamp::from_ms(0),
@@ -155,7 +160,8 @@ impl Rig {
             Operation::Restore { topic, padding } => {
                 let message = self.message(TOPICS[topic], padding, QoS::AtLeastOnce, false, false);
                 self.model.push(self.expected(&message));
-                self.queue.push_restored(message, &self.config);
+                let priority = priority_of(&message, &self.config);
+                self.queue.push_restored(message, priority);
             }
             Operation::Pop => {
                 let next = self.in_turn().first().map(|message| message.serial);
@@ -180,7 +186,7 @@ impl Rig {
         assert_eq!(self.queue.iter().map(serial_of).collect::<Vec<_>>(), in_turn);
         assert_eq!(self.queue.len(), self.model.len());
         assert_eq!(self.queue.bytes, self.model.iter().map(|message| message.weight).sum::<usize>());
-        assert_eq!(self.queue.front_qos().is_some(), !self.model.is_empty());
+        assert_eq!(self.queue.front().is_some(), !self.model.is_empty());
         let qos0 = self.queue.iter().filter(|message| message.qos == QoS::AtMostOnce).count();
         assert_eq!(self.queue.qos0 as usize, qos0);
     }

@@ -330,7 +330,8 @@ fn shared_messages_are_taken_from_queue_and_window_but_not_begun_qos_2() {
     rig.deliver_shared(ExactlyOnce, "e", 8);
     rig.session.handle_closed(CloseCause::Lost);
     let taken = rig.session.take_shared(|tag| tag == 7);
-    let payloads: Vec<&[u8]> = taken.iter().map(|outgoing| outgoing.publication.view().payload).collect();
+    let payloads: Vec<&[u8]> =
+        taken.iter().filter_map(Outgoing::publication).map(|it| it.view().payload).collect();
     assert_eq!(payloads, [b"a", b"d"]);
     rig.connect(&connect(V5));
     assert_eq!(rig.sent(), ["PUBLISH q2 #2 DUP t=b", "PUBLISH q1 #3 DUP t=c", "PUBLISH q2 #4 t=e"]);

@@ -1,6 +1,7 @@
 //! The session, packet by packet, as its client sees it.
 
 mod aliases;
+mod bodies;
 mod delivery;
 mod packet_bounds;
 mod parting;

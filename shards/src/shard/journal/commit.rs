@@ -43,6 +43,7 @@ impl Shard {
         if let Some(error) = self.journal.take_failure() {
             self.handle_log_failure(&error);
         }
+        self.take_read_backs();
         if !self.journal.has_moved() {
             return;
         }
@@ -100,6 +101,7 @@ impl Shard {
     /// Hands what the log wants done to its thread.
     pub fn post_log_operations(&mut self) {
         let Some(port) = &self.log_port else { return };
+        self.journal.begin_reads();
         let mut is_posted = false;
         while let Some((ticket, operation)) = self.journal.poll_operation() {
             port.post(ticket, operation);

@@ -123,6 +123,8 @@ impl Shard {
             (Gauge::PersistencePendingBytes, now.pending_bytes),
             (Gauge::PersistenceSegments, now.segments),
             (Gauge::PersistenceIndexBytes, now.index_bytes),
+            (Gauge::PersistenceCachedBytes, self.journal.bodies().bytes() as u64),
+            (Gauge::PersistenceBodiesAway, self.journal.bodies().away() as u64),
             (Gauge::PersistenceFailedLogs, u64::from(self.journal.has_failed())),
         ] {
             self.cells.set(gauge, value as usize);

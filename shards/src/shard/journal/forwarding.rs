@@ -105,7 +105,8 @@ impl Shard {
         let sequence = self.journal.next_sequence;
         let targets = errands.iter().map(target_of).collect();
         let body = self.journal.keep_body(&publication)?;
-        let record = self.journal.put(encode(&Forwarding { sequence, body, targets })).and_then(nonzero);
+        let forwarding = Forwarding { sequence, body: self.journal.body_record(body), targets };
+        let record = self.journal.put(encode(&forwarding)).and_then(nonzero);
         let Some(record) = record else {
             self.journal.release_body(body);
             return None;

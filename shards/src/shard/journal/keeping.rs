@@ -4,7 +4,7 @@ use super::{Journal, nonzero, records};
 use ringmq_core::codec::PacketId;
 use ringmq_core::publication::{Publication, PublicationRef};
 use ringmq_core::retained::Removed;
-use ringmq_core::session::{Memory, Outgoing, SessionNumber, Stored};
+use ringmq_core::session::{Body, BodyKey, Memory, Outgoing, SessionNumber, Stored};
 use ringmq_persistence::Id;
 use ringmq_persistence::record::{Received, Sent, encode};
 use std::num::NonZeroU64;
@@ -16,8 +16,8 @@ impl Memory for Journal {
         message: &Outgoing,
         packet_id: Option<PacketId>,
     ) -> Option<Stored> {
-        let body = self.keep_body(&message.publication)?;
-        let queued = records::queued(session, message, body, packet_id, 0);
+        let body = self.keep_body(message.publication()?)?;
+        let queued = records::queued(session, message, self.body_record(body), packet_id, 0);
         match self.put(encode(&queued)).and_then(nonzero) {
             Some(record) => Some(Stored { record, body }),
             None => {
@@ -33,11 +33,12 @@ impl Memory for Journal {
         message: &Outgoing,
         stored: Stored,
         packet_id: PacketId,
-    ) -> Option<Stored> {
-        let queued = records::queued(session, message, stored.body, Some(packet_id), stored.record.get());
-        let Some(record) = self.put_in_place(encode(&queued)).and_then(nonzero) else { return Some(stored) };
+    ) -> Stored {
+        let body = self.body_record(stored.body);
+        let queued = records::queued(session, message, body, Some(packet_id), stored.record.get());
+        let Some(record) = self.put_in_place(encode(&queued)).and_then(nonzero) else { return stored };
         self.remove(Id(stored.record.get()));
-        Some(Stored { record, body: stored.body })
+        Stored { record, body: stored.body }
     }
 
     fn taken(&mut self, session: SessionNumber, stored: Stored, packet_id: PacketId) -> Option<Stored> {
@@ -45,20 +46,28 @@ impl Memory for Journal {
             Sent { session: session.0.get(), packet_id: packet_id.as_u16(), replaces: stored.record.get() };
         let Some(record) = self.put_in_place(encode(&sent)).and_then(nonzero) else { return Some(stored) };
         self.forget(stored);
-        Some(Stored { record, body: 0 })
+        Some(Stored { record, body: BodyKey::NONE })
     }
 
     fn begun(&mut self, session: SessionNumber, packet_id: PacketId) -> Option<Stored> {
         let received = Received { session: session.0.get(), packet_id: packet_id.as_u16() };
         let record = self.put(encode(&received)).and_then(nonzero)?;
-        Some(Stored { record, body: 0 })
+        Some(Stored { record, body: BodyKey::NONE })
     }
 
     fn forget(&mut self, stored: Stored) {
         self.remove(Id(stored.record.get()));
-        if stored.body > 0 {
+        if stored.body != BodyKey::NONE {
             self.release_body(stored.body);
         }
+    }
+
+    fn body(&self, body: BodyKey) -> Body {
+        self.bodies.get(body)
+    }
+
+    fn want(&mut self, body: BodyKey, weight_bytes: usize, waiting: Option<SessionNumber>) -> bool {
+        self.want_body(body, weight_bytes, waiting)
     }
 }
 
@@ -78,36 +87,31 @@ impl Journal {
     }
 
     /// The body of a message, stored once however many sessions keep it in this pass.
-    pub fn keep_body(&mut self, publication: &Publication) -> Option<u64> {
+    pub fn keep_body(&mut self, publication: &Publication) -> Option<BodyKey> {
         if let Some((latest, body)) = &self.latest
             && latest.is_same(publication)
         {
-            *self.shared_bodies.entry(*body).or_insert(1) += 1;
+            self.bodies.share(*body);
             return Some(*body);
         }
         let body = records::body(publication, &self.clock, self.now_ms);
-        let Id(id) = self.put(encode(&body))?;
-        self.latest = Some((publication.clone(), id));
-        Some(id)
+        let Id(record) = self.put(encode(&body))?;
+        let key = self.bodies.insert(record, Some(publication.clone()), 1);
+        self.latest = Some((publication.clone(), key));
+        Some(key)
     }
 
-    /// So many records refer to a body.
-    pub fn share_body(&mut self, body: u64, references: u32) {
-        self.shared_bodies.insert(body, references);
+    /// The record of a body.
+    pub fn body_record(&self, body: BodyKey) -> u64 {
+        self.bodies.record(body).unwrap_or(0)
     }
 
     /// One record less refers to a body.
-    pub fn release_body(&mut self, body: u64) {
-        if let Some(count) = self.shared_bodies.get_mut(&body) {
-            *count -= 1;
-            if *count == 1 {
-                self.shared_bodies.remove(&body);
-            }
-            return;
-        }
+    pub fn release_body(&mut self, body: BodyKey) {
+        let Some(record) = self.bodies.release(body) else { return };
         if self.latest.as_ref().is_some_and(|(_, latest)| *latest == body) {
             self.latest = None;
         }
-        self.remove(Id(body));
+        self.remove(Id(record));
     }
 }

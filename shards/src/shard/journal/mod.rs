@@ -3,26 +3,31 @@
 //! The log is a state machine; its operations go out through [`Journal::poll_operation`] and their answers come back. Nothing
 //! here performs IO or waits.
 
+mod bodies;
 mod commit;
 mod figures;
 mod forwarding;
 mod keeping;
+mod read_backs;
 mod receipts;
 mod records;
 mod restore;
 mod sessions;
 
+pub use bodies::Bodies;
 pub use figures::LogFigures;
 pub use forwarding::{Applications, PendingForwarding};
+pub use read_backs::READ_BACKS_MAX;
 pub use receipts::{Goal, Outcome, PendingAck, Receipt, Receipts};
 pub use records::WallClock;
 pub use restore::Remembered;
 pub use sessions::KeptSession;
 
 use crate::durability::DurabilityLevel;
+use read_backs::ReadBacks;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
-use ringmq_core::session::SessionNumber;
+use ringmq_core::session::{BodyKey, SessionNumber};
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
 use ringmq_persistence::{Figures, Id, Level, Machine, Position, PutError, StorageError};
@@ -42,10 +47,10 @@ pub struct Journal {
     /// The place of the next message that is forwarded exactly once.
     next_sequence: u64,
     applied: Applications,
-    /// How many records refer to a body, for those that more than one does.
-    shared_bodies: SeededMap<u64, u32>,
+    bodies: Bodies,
+    read_backs: ReadBacks,
     /// The body stored last: the next session that keeps the same message refers to it.
-    latest: Option<(Publication, u64)>,
+    latest: Option<(Publication, BodyKey)>,
     /// Records put since the start.
     puts: u64,
     /// Records that could not be put.
@@ -79,7 +84,8 @@ impl Journal {
             next_number: 1,
             next_sequence: 1,
             applied: Applications::default(),
-            shared_bodies: SeededMap::default(),
+            bodies: Bodies::default(),
+            read_backs: ReadBacks::default(),
             latest: None,
             puts: 0,
             refusals: 0,

@@ -84,10 +84,10 @@ pub fn queued(
         body,
         packet_id: packet_id.map(PacketId::as_u16),
         replaces,
-        share: message.share.unwrap_or(0),
+        share: message.share().unwrap_or(0),
         qos: message.qos as u8,
         retain: message.retain,
-        identifiers: &message.subscription_ids,
+        identifiers: message.subscription_ids(),
     }
 }
 

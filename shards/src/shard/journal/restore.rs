@@ -3,16 +3,19 @@
 //! A crash can leave a record beside the one that takes its place, and records whose session is gone: they are removed.
 
 use super::forwarding::errand_of;
-use super::{KeptSession, PendingForwarding, WallClock, records};
+use super::{Bodies, KeptSession, PendingForwarding, WallClock, records};
+use crate::config::DataPlaneConfig;
 use crate::shard::publish::Errand;
 use crate::shard::sessions::SessionKey;
 use crate::shard::timers::TimerKey;
 use crate::shard::{Shard, cx};
 use ringmq_core::codec::PacketId;
+use ringmq_core::config::{MqttConfig, Priority};
 use ringmq_core::hash::SeededMap;
-use ringmq_core::publication::Publication;
+use ringmq_core::publication::{Outline, Publication};
 use ringmq_core::session::{
-    Memory, Outgoing, QueueTerms, Restored, RestoredMessage, Session, SessionNumber, Stored, Subscription,
+    self, BodyKey, DeliveryTerms, Memory, Outgoing, QueueTerms, Restored, RestoredMessage, Session,
+    SessionNumber, Stored, Subscription,
 };
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Id;
@@ -27,20 +30,38 @@ use std::num::NonZeroU64;
 pub struct Remembered {
     clock: WallClock,
     sessions: BTreeMap<SessionNumber, RememberedSession>,
-    bodies: SeededMap<u64, Found>,
+    bodies: Bodies,
+    /// What each record of a body is, in their order.
+    found: Vec<Found>,
+    /// The body taken last, whether it is kept in memory or not: what was to be forwarded follows its body.
+    latest: Option<(u64, Publication)>,
+    /// Set where queues have priorities.
+    priorities: Option<MqttConfig>,
     messages: Vec<Message>,
     retained: Vec<(NonZeroU64, Publication)>,
-    forwardings: Vec<(NonZeroU64, u64, u64, Vec<Errand>)>,
+    forwardings: Vec<RememberedForwarding>,
     applied: Vec<(Id, u8, u64)>,
     /// Records that another one has taken the place of, or that nothing can be made of.
     stale: Vec<Id>,
     unreadable: usize,
 }
 
+/// A body, without its bytes.
 #[derive(Debug)]
 struct Found {
-    publication: Publication,
-    references: u32,
+    record: u64,
+    key: BodyKey,
+    outline: Outline,
+    priority: Option<Priority>,
+}
+
+#[derive(Debug)]
+struct RememberedForwarding {
+    record: NonZeroU64,
+    sequence: u64,
+    body: u64,
+    publication: Option<Publication>,
+    errands: Vec<Errand>,
 }
 
 /// A session without its messages.
@@ -83,11 +104,15 @@ struct Delivery {
 
 impl Remembered {
     /// Nothing yet; deadlines are read by this clock.
-    pub fn new(clock: WallClock) -> Remembered {
+    pub fn new(clock: WallClock, config: &DataPlaneConfig) -> Remembered {
+        let has_priorities = !config.mqtt.mqueue_priorities.is_empty();
         Remembered {
             clock,
             sessions: BTreeMap::new(),
-            bodies: SeededMap::default(),
+            bodies: Bodies::bounded(config.persistence.cache_bytes.0),
+            found: Vec::new(),
+            latest: None,
+            priorities: has_priorities.then(|| config.mqtt.clone()),
             messages: Vec::new(),
             retained: Vec::new(),
             forwardings: Vec::new(),
@@ -144,7 +169,7 @@ impl Remembered {
             }
             Body::KIND => {
                 let publication = records::publication(access::<Body<'_>>(kind, payload)?, &self.clock);
-                self.bodies.insert(id.0, Found { publication, references: 0 });
+                self.take_body(id.0, publication);
             }
             Queued::KIND => self.take_queued(record, access::<Queued<'_>>(kind, payload)?),
             Sent::KIND => {
@@ -159,7 +184,7 @@ impl Remembered {
                 let packet_id = PacketId::new(stored.packet_id.to_native());
                 let session = self.session(stored.session.to_native());
                 if let (Some(session), Some(packet_id)) = (session, packet_id) {
-                    session.begun.push((packet_id, Stored { record, body: 0 }));
+                    session.begun.push((packet_id, Stored { record, body: BodyKey::NONE }));
                 }
             }
             Retained::KIND => {
@@ -173,7 +198,9 @@ impl Remembered {
                     errand_of(target.shard.to_native(), target.deliver, target.retain, shares)
                 });
                 let (sequence, body) = (stored.sequence.to_native(), stored.body.to_native());
-                self.forwardings.push((record, sequence, body, errands.collect()));
+                let publication = self.publication(body);
+                let errands = errands.collect();
+                self.forwardings.push(RememberedForwarding { record, sequence, body, publication, errands });
             }
             Applied::KIND => {
                 let stored = access::<Applied>(kind, payload)?;
@@ -184,6 +211,31 @@ impl Remembered {
             found => return Err(RecordError::Kind { found, expected: record::Session::KIND }),
         }
         Ok(())
+    }
+
+    /// Takes a body. The first ones stay in memory, as many as are kept there: they are wanted first.
+    fn take_body(&mut self, record: u64, publication: Publication) {
+        let priority = self.priorities.as_ref().map(|config| config.priority_of(publication.topic()));
+        let outline = publication.outline();
+        let cached = self.bodies.has_room(&publication).then(|| publication.clone());
+        let key = self.bodies.insert(record, cached, 0);
+        self.found.push(Found { record, key, outline, priority });
+        self.latest = Some((record, publication));
+    }
+
+    fn find_body(&self, record: u64) -> Option<&Found> {
+        let at = self.found.binary_search_by_key(&record, |found| found.record).ok()?;
+        self.found.get(at)
+    }
+
+    fn publication(&self, record: u64) -> Option<Publication> {
+        let latest = self.latest.as_ref().filter(|(latest, _)| *latest == record);
+        latest.map(|(_, publication)| publication.clone()).or_else(|| {
+            match self.bodies.get(self.find_body(record)?.key) {
+                session::Body::Here(publication) => Some(publication),
+                session::Body::Away | session::Body::Lost => None,
+            }
+        })
     }
 
     fn session(&mut self, number: u64) -> Option<&mut RememberedSession> {
@@ -221,7 +273,7 @@ impl Remembered {
 #[derive(Debug, Default)]
 struct Flows {
     inflight: Vec<(PacketId, RestoredMessage)>,
-    queue: Vec<Outgoing>,
+    queue: Vec<(Outgoing, Option<Priority>)>,
 }
 
 impl Shard {
@@ -259,10 +311,10 @@ impl Shard {
     fn forget_messages(&mut self, flows: Option<Flows>) {
         let Some(Flows { inflight, queue }) = flows else { return };
         let inflight = inflight.into_iter().filter_map(|(_, message)| match message {
-            RestoredMessage::Sent(message) => message.stored,
+            RestoredMessage::Sent(message) => message.stored(),
             RestoredMessage::Taken(stored) => Some(stored),
         });
-        for stored in inflight.chain(queue.into_iter().filter_map(|message| message.stored)) {
+        for stored in inflight.chain(queue.into_iter().filter_map(|(message, _)| message.stored())) {
             self.journal.forget(stored);
         }
     }
@@ -280,51 +332,52 @@ impl Shard {
             }
             let of_session = flows.entry(session).or_default();
             let Some((body, delivery)) = body else {
-                let taken = RestoredMessage::Taken(Stored { record, body: 0 });
+                let taken = RestoredMessage::Taken(Stored { record, body: BodyKey::NONE });
                 of_session.inflight.extend(packet_id.map(|packet_id| (packet_id, taken)));
                 continue;
             };
-            let Some(found) = remembered.bodies.get_mut(&body) else {
+            let Some(&Found { key, outline, priority, .. }) = remembered.find_body(body) else {
                 // The body was damaged; verifying the log has said so.
                 remembered.unreadable += 1;
                 remembered.stale.push(Id(record.get()));
                 continue;
             };
-            found.references += 1;
-            let message = Outgoing {
-                publication: found.publication.clone(),
-                subscription_ids: delivery.subscription_ids.into_iter().collect(),
+            remembered.bodies.share(key);
+            let terms = DeliveryTerms {
+                subscription_ids: &delivery.subscription_ids,
                 share: delivery.share,
                 qos: delivery.qos,
                 retain: delivery.retain,
-                stored: Some(Stored { record, body }),
             };
+            let message = Outgoing::restored(outline, terms, Stored { record, body: key });
             match packet_id {
                 Some(packet_id) => of_session.inflight.push((packet_id, RestoredMessage::Sent(message))),
-                None => of_session.queue.push(message),
+                None => of_session.queue.push((message, priority)),
             }
         }
         self.restore_forwardings(remembered);
-        for (body, Found { references, .. }) in remembered.bodies.drain() {
-            match references {
-                0 => remembered.stale.push(Id(body)),
-                1 => {}
-                many => self.journal.share_body(body, many),
+        for Found { record, key, .. } in std::mem::take(&mut remembered.found) {
+            if remembered.bodies.references(key) == 0 {
+                remembered.bodies.release(key);
+                remembered.stale.push(Id(record));
             }
         }
+        self.journal.adopt_bodies(std::mem::take(&mut remembered.bodies));
         flows
     }
 
     fn restore_forwardings(&mut self, remembered: &mut Remembered) {
-        for (record, sequence, body, errands) in std::mem::take(&mut remembered.forwardings) {
+        for forwarding in std::mem::take(&mut remembered.forwardings) {
+            let RememberedForwarding { record, sequence, body, publication, errands } = forwarding;
             self.journal.skip_sequences(sequence);
-            let Some(found) = remembered.bodies.get_mut(&body) else {
+            let found = remembered.find_body(body).map(|found| found.key);
+            let (Some(key), Some(publication)) = (found, publication) else {
                 remembered.unreadable += 1;
                 remembered.stale.push(Id(record.get()));
                 continue;
             };
-            found.references += 1;
-            let (publication, stored) = (found.publication.clone(), Stored { record, body });
+            remembered.bodies.share(key);
+            let stored = Stored { record, body: key };
             self.forwardings.insert(PendingForwarding { sequence, publication, errands, stored });
         }
         for (id, from, sequence) in std::mem::take(&mut remembered.applied) {
@@ -358,7 +411,7 @@ impl Shard {
             queue: flows.queue,
             begun,
         };
-        let key = self.sessions.insert(Session::restore(restored, &self.config.mqtt, self.now));
+        let key = self.sessions.insert(Session::restore(restored, self.now));
         if let Some(slot) = self.sessions.get_mut(key) {
             slot.session.trim_queue(&mut cx!(self));
             let asks_to_reject = slot.session.asks_to_reject();
@@ -366,6 +419,7 @@ impl Shard {
         }
         let mut kept = KeptSession {
             record: id,
+            key,
             created_ms,
             expires_at_ms,
             queue_terms,

@@ -14,6 +14,8 @@ use std::num::NonZeroU64;
 pub struct KeptSession {
     /// Its own.
     pub record: Id,
+    /// Its slot.
+    pub key: SessionKey,
     /// When it began.
     pub created_ms: u64,
     /// When it ends if nobody connects to it.
@@ -78,7 +80,7 @@ impl Shard {
         let now_ms = self.journal.now_ms;
         let after = |s: u32| now_ms.saturating_add(u64::from(s).saturating_mul(1000));
         let expires_at_ms = expires_s.filter(|s| *s != u32::MAX).map(after);
-        self.journal.record_session(number, &slot.session, expires_at_ms, will_s.map(after));
+        self.journal.record_session((number, key), &slot.session, expires_at_ms, will_s.map(after));
         self.journal.record_queue_terms(number, slot.session.queue_terms());
     }
 
@@ -88,7 +90,7 @@ impl Shard {
         let Some(number) = slot.session.number() else { return };
         let Some(kept) = self.journal.sessions.get(&number) else { return };
         let expires_at_ms = kept.expires_at_ms;
-        self.journal.record_session(number, &slot.session, expires_at_ms, None);
+        self.journal.record_session((number, key), &slot.session, expires_at_ms, None);
     }
 
     /// Has a subscription remembered, if its session is.
@@ -141,7 +143,7 @@ impl Journal {
 
     fn record_session(
         &mut self,
-        number: SessionNumber,
+        (number, key): (SessionNumber, SessionKey),
         session: &ringmq_core::session::Session,
         expires_at_ms: Option<u64>,
         will_due_at_ms: Option<u64>,
@@ -154,6 +156,7 @@ impl Journal {
         let Some(kept) = self.sessions.get_mut(&number) else {
             let kept = KeptSession {
                 record: id,
+                key,
                 created_ms,
                 expires_at_ms,
                 queue_terms: None,
