@@ -120,7 +120,7 @@ impl Drop for World {
 impl World {
     fn new(seed: u64, is_alone: bool) -> World {
         let mut random = Rng::with_seed(seed);
-        let plan = Plan::draw(&mut random);
+        let plan = Plan::draw(&mut random, seed);
         let config = Arc::new(plan.config(&mut random));
         let now = Timestamp::from_ms(1000);
         let (ledger, mut clients) = plan.people(&mut random);

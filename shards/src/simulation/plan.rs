@@ -16,6 +16,8 @@ const PUBLISHERS: usize = 3;
 const WINDOW_MAX: usize = 7;
 /// Messages that queues take which hold back publishers, beyond their bound: what was on its way when they got full.
 pub const BLOCK_EXCESS_MAX: usize = PUBLISHERS * WINDOW_MAX;
+/// Nothing stays in memory, some does, nearly all, all.
+const CACHES: [u64; 5] = [1, 1000, 1, 5000, 0];
 /// By publisher: two topics for deliveries, one for a retained message.
 const TOPICS: [[&str; 3]; PUBLISHERS] =
     [["t/0/a", "t/0/b", "r/0"], ["t/1/a", "t/1/b", "r/1"], ["t/2/a", "t/2/b", "r/2"]];
@@ -28,6 +30,8 @@ pub struct Plan {
     pub shards: usize,
     pub level: DurabilityLevel,
     pub crashes: usize,
+    /// How much each shard keeps in memory of what it has stored.
+    pub cache_bytes: u64,
     pub has_short_queues: bool,
     /// Those hold back their publishers rather than drop anything.
     pub blocks: bool,
@@ -39,8 +43,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Draws one.
-    pub fn draw(random: &mut Rng) -> Plan {
+    /// Draws one. What does not change what else is drawn follows from the seed's number.
+    pub fn draw(random: &mut Rng, seed: u64) -> Plan {
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
         let stores = [None, None, None, Some(StorePolicy::DropOldest), Some(StorePolicy::StopReading)];
         let store = stores[random.usize(..stores.len())];
@@ -49,6 +53,7 @@ impl Plan {
             shards: pick(random, &[1, 2, 2, 4, 4]) as usize,
             level: if random.u32(..3) == 0 { DurabilityLevel::Wal } else { DurabilityLevel::Fsync },
             crashes: random.usize(2..5),
+            cache_bytes: CACHES[seed as usize % CACHES.len()],
             has_short_queues: random.u32(..4) == 0,
             blocks: random.bool(),
             store,
@@ -87,8 +92,7 @@ impl Plan {
             durability: DurabilityConfig { level: self.level, ..DurabilityConfig::default() },
             persistence: PersistenceConfig {
                 full_policy: self.store.unwrap_or(StorePolicy::Refuse),
-                // None of it, some of it, nearly all of it, all of it.
-                cache_bytes: ByteSize([1, 1, 1000, 5000, 0][random.usize(..5)]),
+                cache_bytes: ByteSize(self.cache_bytes),
                 ..PersistenceConfig::default()
             },
             ..DataPlaneConfig::default()
