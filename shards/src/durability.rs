@@ -121,8 +121,8 @@ pub struct PersistenceConfig {
     pub full_policy: StorePolicy,
     /// Bytes of old files that are read in a second to give their room back, over all shards; 0 for no bound.
     pub compaction_rate: ByteSize,
-    /// Bytes of queued messages that each shard keeps in memory beside its log; what is beyond lives in the log alone until its
-    /// turn comes. 1MB at least, 0 for no bound.
+    /// Bytes of stored messages' bodies that each shard keeps in memory; the rest lives in its log alone until its turn comes.
+    /// 0 for no bound.
     pub cache_bytes: ByteSize,
     /// Whether the broker refuses to start on a damaged log, instead of keeping what is readable.
     pub strict: bool,

@@ -11,6 +11,8 @@ mod auth_packet;
 mod backends;
 #[path = "17_bad_input.rs"]
 mod bad_input;
+#[path = "27_bodies_on_disk.rs"]
+mod bodies_on_disk;
 #[path = "19_bridge_flag.rs"]
 mod bridge_flag;
 #[path = "25_changed_shards.rs"]
