@@ -2,7 +2,6 @@
 
 use super::connection::Stage;
 use super::credit::Turn;
-use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
@@ -269,10 +268,9 @@ impl Shard {
             return false;
         }
         if !connection.paused {
-            connection.paused = true;
             self.tally.bump(Metric::LaneStalls);
             self.outlets.paused.push(token);
-            self.outlets.push(Command::Pause(token));
+            self.pause(token);
         }
         true
     }
@@ -296,8 +294,7 @@ impl Shard {
                 self.outlets.paused.push(token);
                 continue;
             }
-            connection.paused = false;
-            self.outlets.push(Command::Resume(token));
+            self.resume(token);
             self.handle_bytes(token, &[]);
         }
     }

@@ -67,9 +67,7 @@ impl Shard {
         }
         let at = self.now.after_ms(LINGER_MS);
         connection.timer = Some(self.wheel.schedule(at, TimerKey::Connection(token)));
-        if std::mem::take(&mut connection.paused) {
-            self.outlets.push(Command::Resume(token));
-        }
+        self.resume(token);
         self.mark_dirty(token);
     }
 

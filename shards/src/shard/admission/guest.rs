@@ -6,7 +6,7 @@ use crate::transport::tls::PeerCertificate;
 use ringmq_core::authentication::AuthExchange;
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::codec::Connect;
-use ringmq_core::config::CertificateField;
+use ringmq_core::config::{CertificateField, MqttConfig};
 use ringmq_core::wheel::TimerId;
 use std::sync::Arc;
 
@@ -41,55 +41,53 @@ pub struct Pass {
     pub policy: Arc<Policy>,
 }
 
+/// What certifies who the client of a connection is: the certificate it showed, or what its balancer told of one. Empty if
+/// nothing does.
+pub fn certificate_of(connection: &Connection) -> PeerCertificate {
+    let Some(pipeline) = &connection.pipeline else { return PeerCertificate::default() };
+    pipeline.peer_certificate().unwrap_or_else(|| PeerCertificate {
+        common_name: pipeline.told().and_then(|told| told.common_name.clone()),
+        ..PeerCertificate::default()
+    })
+}
+
 /// The client at the other end of a connection, as access rules see it.
 pub fn subject_of(
     connection: &Connection,
+    certificate: PeerCertificate,
     listener: &str,
     client_id: &str,
     user_name: Option<&str>,
 ) -> Subject {
-    let certificate = connection.pipeline.as_ref().and_then(|pipeline| pipeline.peer_certificate());
-    let told = connection.pipeline.as_ref().and_then(|pipeline| pipeline.told());
-    let (common_name, distinguished_name) = match certificate {
-        Some(certificate) => (certificate.common_name, certificate.distinguished_name),
-        None => (told.and_then(|told| told.common_name.clone()), None),
-    };
     Subject {
         client_id: client_id.into(),
         user_name: user_name.map(Into::into),
         peer: connection.peer.into(),
         listener: listener.into(),
-        common_name,
-        distinguished_name,
+        common_name: certificate.common_name,
+        distinguished_name: certificate.distinguished_name,
         attributes: Vec::new(),
     }
 }
 
-/// Takes names from the client's certificate where that is configured. A field that the certificate lacks changes nothing.
-pub fn name_by_certificate(
-    connection: &Connection,
-    connect: &mut Connect,
-    as_username: CertificateField,
-    as_clientid: CertificateField,
-) {
-    if as_username == CertificateField::Disabled && as_clientid == CertificateField::Disabled {
-        return;
-    }
-    let Some(pipeline) = &connection.pipeline else { return };
-    let told_name = pipeline.told().and_then(|told| told.common_name.clone());
-    let certificate = pipeline
-        .peer_certificate()
-        .unwrap_or_else(|| PeerCertificate { common_name: told_name, ..PeerCertificate::default() });
+/// Takes names from the client's certificate, and the client id from the user name, where that is configured. A field that
+/// the certificate lacks changes nothing.
+pub fn name_client(mqtt: &MqttConfig, certificate: &PeerCertificate, connect: &mut Connect) {
     let field = |field| match field {
         CertificateField::Disabled => None,
         CertificateField::Cn => certificate.common_name.clone(),
         CertificateField::Dn => certificate.distinguished_name.clone(),
         CertificateField::San => certificate.alternative_name.clone(),
     };
-    if let Some(name) = field(as_username) {
+    if let Some(name) = field(mqtt.peer_cert_as_username) {
         connect.user_name = Some(name);
     }
-    if let Some(name) = field(as_clientid) {
+    if let Some(name) = field(mqtt.peer_cert_as_clientid) {
         connect.client_id = name;
+    }
+    if mqtt.use_username_as_clientid
+        && let Some(user_name) = &connect.user_name
+    {
+        connect.client_id = user_name.clone();
     }
 }

@@ -23,7 +23,7 @@ use crate::config::SourceRule;
 use crate::reactor::{Parcel, Token};
 use crate::transport::{Phase, Pipeline};
 use entrance::ENTRANCE_WAIT_MS_MAX;
-use parking::name_client;
+use guest::{certificate_of, name_client};
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
@@ -83,7 +83,9 @@ impl Shard {
 
     /// Looks at a CONNECT and asks whether its client may enter. Returns false if the connection left this shard.
     fn admit(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
-        name_client(self, token, &mut connect);
+        let Some(connection) = self.connections.get(token as usize) else { return false };
+        let certificate = certificate_of(connection);
+        name_client(&self.config.mqtt, &certificate, &mut connect);
         if let Some(reason) = refusal(&connect, &self.config.mqtt) {
             self.refuse(token, connect.version, reason, None);
             return true;
@@ -98,7 +100,7 @@ impl Shard {
             connect.client_id =
                 format!("ringmq-{:016x}{:08x}", self.random.u64(..), self.random.u32(..)).into();
         }
-        self.ask_entry(token, connect, assigned, rest)
+        self.ask_entry(token, connect, assigned, certificate, rest)
     }
 
     /// A client that may enter gets its session, on the shard that owns it. Returns false if the connection left this one.

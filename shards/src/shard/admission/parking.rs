@@ -1,12 +1,12 @@
 //! Clients that wait to be let in, and what becomes of them.
 
-use super::guest::{Guest, Pass, name_by_certificate, subject_of};
+use super::guest::{Guest, Pass, subject_of};
 use crate::access::{Answer, Entry, Reply, Verdict};
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::connection::Stage;
-use crate::shard::outlets::Command;
 use crate::shard::timers::TimerKey;
+use crate::transport::tls::PeerCertificate;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ringmq_core::authentication::{AuthExchange, Method, Methods, Outcome};
 use ringmq_core::authorization::{Action, Decision, Subject};
@@ -84,11 +84,13 @@ impl Shard {
         token: Token,
         mut connect: Box<Connect>,
         assigned: bool,
+        certificate: PeerCertificate,
         rest: &[u8],
     ) -> bool {
         let Some(connection) = self.connections.get(token as usize) else { return false };
         let listener = &self.limits[usize::from(connection.listener)].id;
-        let subject = subject_of(connection, listener, &connect.client_id, connect.user_name.as_deref());
+        let subject =
+            subject_of(connection, certificate, listener, &connect.client_id, connect.user_name.as_deref());
         self.tally.bump(Metric::ClientAuthenticate);
         match AuthExchange::begin(&connect, &Offered(self, &subject)) {
             Err(reason) => {
@@ -124,8 +126,7 @@ impl Shard {
             connection.version = parked.connect.version;
             if parked.question != 0 {
                 // Nothing is received meanwhile, so that it can still move to its home.
-                connection.paused = true;
-                self.outlets.push(Command::Pause(token));
+                self.pause(token);
             }
             self.parking.waiting.insert(token, parked);
         }
@@ -143,10 +144,9 @@ impl Shard {
             }
             let Some(parked) = self.parking.waiting.remove(&token) else { continue };
             let Some(connection) = self.connections.get_mut(token as usize) else { continue };
-            connection.paused = false;
             let rest = connection.inbox.take();
             if self.handle_verdict(token, parked, verdict, &rest) {
-                self.outlets.push(Command::Resume(token));
+                self.resume(token);
                 self.handle_bytes(token, &rest);
             }
         }
@@ -281,18 +281,5 @@ impl Shard {
         tracing::debug!(peer = %connection.peer, "what the client was granted has ended");
         let reason = ReasonCode::NotAuthorized;
         self.disconnect(token, reason, CloseCause::Server(reason));
-    }
-}
-
-/// Takes names from certificates, and the client id from the user name, where that is configured.
-pub(super) fn name_client(shard: &Shard, token: Token, connect: &mut Connect) {
-    let mqtt = &shard.config.mqtt;
-    if let Some(connection) = shard.connections.get(token as usize) {
-        name_by_certificate(connection, connect, mqtt.peer_cert_as_username, mqtt.peer_cert_as_clientid);
-    }
-    if mqtt.use_username_as_clientid
-        && let Some(user_name) = &connect.user_name
-    {
-        connect.client_id = user_name.clone();
     }
 }

@@ -5,6 +5,7 @@ use crate::access::{Access, Grant};
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::sessions::{SessionKey, Slot};
+use crate::transport::tls::PeerCertificate;
 use ringmq_core::authorization::{Action, Decision, DenyAction, Policy};
 use ringmq_core::codec::{Publish, QoS, Subscribe};
 use ringmq_core::metrics::Metric;
@@ -176,7 +177,13 @@ impl Shard {
             Some(guest) => self.access.policy(&guest.subject, &guest.grant),
             None => {
                 let listener = &self.limits[usize::from(connection.listener)].id;
-                let subject = subject_of(connection, listener, slot.session.client_id(), None);
+                let subject = subject_of(
+                    connection,
+                    PeerCertificate::default(),
+                    listener,
+                    slot.session.client_id(),
+                    None,
+                );
                 self.access.policy(&subject, &Grant::default())
             }
         };

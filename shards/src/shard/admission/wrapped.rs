@@ -52,9 +52,7 @@ impl Shard {
             self.handshakes.steps_left -= 1;
             self.unwrap_bytes(token, &[]);
             // One that waits for an answer goes on waiting.
-            if self.connections.get(token as usize).is_some_and(|connection| !connection.paused) {
-                self.outlets.push(Command::Resume(token));
-            }
+            self.resume_unless_paused(token);
         }
     }
 

@@ -3,7 +3,6 @@
 
 use super::super::Shard;
 use super::super::connection::Stage;
-use super::super::outlets::Command;
 use super::super::sessions::SessionKey;
 use super::Turn;
 use crate::reactor::Token;
@@ -67,23 +66,21 @@ impl Shard {
             return;
         }
         if connection.outbox.is_flooded() {
-            connection.paused = true;
             self.outlets.paused.push(token);
-            return self.outlets.push(Command::Pause(token));
+            return self.pause(token);
         }
         let inbox = connection.inbox.take();
         let kept = self.handle_acknowledgements(token, key, inbox);
         let is_excessive = kept.len() > HELD_BYTES_MAX;
         self.keep(token, kept);
-        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let Some(connection) = self.connections.get(token as usize) else { return };
         if !is_excessive || connection.stage != Stage::Attached(key) {
             return;
         }
         if self.sessions.get(key).is_some_and(|slot| slot.session.inflight() > 0) {
             return self.excuse(token);
         }
-        connection.paused = true;
-        self.outlets.push(Command::Pause(token));
+        self.pause(token);
     }
 
     /// Handles what needs no room; returns the rest.
@@ -134,9 +131,8 @@ impl Shard {
                 continue;
             }
             connection.turn = Turn::Free;
-            if connection.paused && !self.outlets.paused.contains(&token) {
-                connection.paused = false;
-                self.outlets.push(Command::Resume(token));
+            if !self.outlets.paused.contains(&token) {
+                self.resume(token);
             }
             self.handle_bytes(token, &[]);
         }
