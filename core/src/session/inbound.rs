@@ -114,6 +114,8 @@ pub enum Routed {
     Refused,
     /// The client may not publish it.
     Denied,
+    /// The client has published as much as it may for now.
+    OverQuota,
 }
 
 impl Session {
@@ -225,8 +227,8 @@ impl Session {
         let reason = match routed {
             Routed::NoSubscribers if v5 => ReasonCode::NoMatchingSubscribers,
             // Other clients cannot be told, and get no answer: their connection is closed.
-            Routed::Refused if v5 => ReasonCode::QuotaExceeded,
-            Routed::Refused => return,
+            Routed::Refused | Routed::OverQuota if v5 => ReasonCode::QuotaExceeded,
+            Routed::Refused | Routed::OverQuota => return,
             // Other clients cannot be told, and would send it again.
             Routed::Denied if v5 => ReasonCode::NotAuthorized,
             _ => ReasonCode::Success,

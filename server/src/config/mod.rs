@@ -25,7 +25,9 @@ use ringmq_access::authorization::AuthorizationConfig;
 use ringmq_access::bans::FlappingConfig;
 use ringmq_control::DashboardConfig;
 use ringmq_core::config::{MqttConfig, RetainerConfig};
-use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig};
+use ringmq_shards::config::{
+    DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig, QuotaConfig,
+};
 use ringmq_shards::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
 use rule::{Rule, rule_of};
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,8 @@ pub struct Config {
     pub listeners: ListenersConfig,
     /// Rushes of new clients.
     pub overload_protection: OverloadConfig,
+    /// How much may be published.
+    pub quota: QuotaConfig,
     /// Protocol behaviour.
     pub mqtt: MqttConfig,
     /// Retained messages.
@@ -93,6 +97,7 @@ impl Config {
             mesh: self.mesh.clone(),
             listeners: self.listeners.clone(),
             overload_protection: self.overload_protection.clone(),
+            quota: self.quota.clone(),
             mqtt: self.mqtt.clone(),
             retainer: self.retainer.clone(),
             sessions: self.sessions.clone(),

@@ -45,6 +45,8 @@ mod publish_qos;
 mod qos2_reconnect;
 #[path = "24_queue_policies.rs"]
 mod queue_policies;
+#[path = "40_quotas.rs"]
+mod quotas;
 #[path = "35_rates.rs"]
 mod rates;
 #[path = "07_retained.rs"]

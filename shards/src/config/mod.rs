@@ -2,12 +2,14 @@
 
 mod bind;
 mod listeners;
+mod quota;
 mod source_rules;
 mod tls;
 
 pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
 pub use bind::Bind;
 pub use listeners::{ListenerConfig, ListenerKind, ListenersConfig, TcpOptions};
+pub use quota::{Allowance, QuotaConfig};
 pub use source_rules::SourceRule;
 pub use tls::{CertificateFiles, TlsOptions, TlsVersion, Verify};
 
@@ -105,6 +107,8 @@ pub struct DataPlaneConfig {
     pub listeners: ListenersConfig,
     /// `[overload_protection]`
     pub overload_protection: OverloadConfig,
+    /// `[quota]`
+    pub quota: QuotaConfig,
     /// `[mqtt]`
     pub mqtt: MqttConfig,
     /// `[retainer]`

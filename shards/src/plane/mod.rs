@@ -168,9 +168,8 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
         true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
         false => Tables::shared(),
     };
-    let retained = retained_quota(&config);
-    let mut controls = Vec::with_capacity(shards);
-    let mut built = Vec::with_capacity(shards);
+    let (user_usage, retained) = (Arc::default(), retained_quota(&config));
+    let (mut controls, mut built) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     let (journals, mut remembered) = kept.split();
     for (index, (mesh, journal)) in meshes.into_iter().zip(journals).enumerate() {
         let (control, requests) = bounded(CONTROL_REQUESTS_MAX);
@@ -183,6 +182,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
             limits: Arc::clone(&limits),
             layers: Arc::clone(&layers),
             access: Arc::clone(&access),
+            user_usage: Arc::clone(&user_usage),
             retained: Arc::clone(&retained),
             control: requests,
             journal,

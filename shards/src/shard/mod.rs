@@ -24,6 +24,7 @@ pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
 
 use crate::access::Access;
+use crate::allowance::{Register, SharedRegister};
 use crate::config::DataPlaneConfig;
 use crate::durability::DurabilityLevel;
 use crate::log_port::LogPort;
@@ -83,6 +84,8 @@ pub struct ShardParts {
     pub layers: Arc<[Layers]>,
     /// Who may enter and what they may do.
     pub access: Arc<dyn Access>,
+    /// What users have published, over all shards.
+    pub user_usage: Arc<SharedRegister>,
     /// Retained messages, over all shards.
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
@@ -111,6 +114,9 @@ pub struct Shard {
     parking: Parking,
     crowd: Crowd,
     revision: Revision,
+    /// What this shard's clients have published, where that is bounded.
+    client_usage: Register,
+    user_usage: Arc<SharedRegister>,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
     interest: Interest,
@@ -186,6 +192,7 @@ impl Shard {
             limits,
             layers,
             access,
+            user_usage,
             retained,
             control,
             journal,
@@ -207,6 +214,8 @@ impl Shard {
             parking: Parking::default(),
             crowd: Crowd::default(),
             revision: Revision::default(),
+            client_usage: Register::default(),
+            user_usage,
             sessions: Sessions::default(),
             index: FilterIndex::new(),
             interest: Interest::new(),

@@ -75,11 +75,14 @@ impl Shard {
         }
         let Inbound::Route { aliased } = inbound else { return Ok(()) };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
-        let is_denied = self.denies_publish(key, publish, topic)?;
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
-        let level = if is_denied { None } else { self.awaited_level(publish, &view) };
+        let stopped = match self.denies_publish(key, publish, topic)? {
+            true => Some(Routed::Denied),
+            false => self.exceeds_quota(token, key, &view).then_some(Routed::OverQuota),
+        };
+        let level = if stopped.is_some() { None } else { self.awaited_level(publish, &view) };
         let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();
-        let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && !is_denied;
+        let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && stopped.is_none();
         match level {
             Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
                 self.receipts.begin_deferred(self.forwarding_level);
@@ -92,11 +95,11 @@ impl Shard {
             self.receipts.allow_refusal();
         }
         let message = LazyPublication::borrowed(view);
-        let routed = if is_denied { Routed::Denied } else { self.publish(&message, Some(key)) };
+        let routed = stopped.unwrap_or_else(|| self.publish(&message, Some(key)));
         let Some((kind, packet_id)) = publish.acknowledgement() else { return Ok(()) };
         let forwarding = self.keep_forwarding(&message);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
-        if kind == AckKind::Pubrec && !is_denied && !self.receipts.is_refused() {
+        if kind == AckKind::Pubrec && stopped.is_none() && !self.receipts.is_refused() {
             slot.session.remember_begun(packet_id, &mut cx!(self));
         }
         if level.is_some() {

@@ -1,5 +1,6 @@
 //! What is known of a client beside its session.
 
+use super::Meter;
 use crate::access::Grant;
 use crate::shard::connection::Connection;
 use crate::transport::tls::PeerCertificate;
@@ -20,6 +21,8 @@ pub struct Guest {
     pub exchange: Option<Box<AuthExchange>>,
     /// When what it was granted ends.
     pub expiry_timer: Option<TimerId>,
+    /// What it has published, where that is bounded.
+    pub meter: Option<Meter>,
 }
 
 impl Guest {

@@ -3,12 +3,14 @@
 mod crowd;
 mod entrance;
 mod guest;
+mod meter;
 mod parking;
 mod rights;
 mod wrapped;
 
 pub use crowd::Crowd;
 pub use guest::{Guest, Pass};
+pub use meter::Meter;
 pub use parking::Parking;
 pub use rights::{Revision, Rights};
 pub use wrapped::Handshakes;
@@ -228,7 +230,8 @@ impl Shard {
         let mut connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
         connack.properties.authentication_method = connect.properties.authentication_method.take();
         connack.properties.authentication_data = connect.properties.authentication_data.take();
-        let Pass { guest, policy } = pass;
+        let Pass { mut guest, policy } = pass;
+        let is_metered = self.measure(guest.as_deref_mut());
         self.welcome(token, guest);
         let silence_ms_max = terms.silence_ms_max(&self.config.mqtt);
 
@@ -251,6 +254,7 @@ impl Shard {
         slot.session.attach(terms, connect.will.take());
         slot.session.ask_queue(queue_terms);
         slot.set_policy(policy);
+        slot.set_metered(is_metered);
         let asks_to_reject = slot.session.asks_to_reject();
         self.count_rejecting(asked_to_reject, asks_to_reject);
         self.remember_session(key, None, None);

@@ -235,8 +235,9 @@ impl Shard {
             self.refuse(token, connect.version, ReasonCode::NotAuthorized, explanation);
             return true;
         }
-        let guest = Guest { subject, grant, exchange, expiry_timer: None };
-        let guest = guest.is_notable().then(|| Box::new(guest));
+        let is_metered = self.config.quota.concerns(subject.user_name.is_some());
+        let guest = Guest { subject, grant, exchange, expiry_timer: None, meter: None };
+        let guest = (is_metered || guest.is_notable()).then(|| Box::new(guest));
         self.go_home(token, connect, assigned, Pass { guest, policy }, rest)
     }
 

@@ -24,6 +24,8 @@ pub struct Rights {
     policy: Option<Arc<Policy>>,
     /// Some of its subscriptions are broader than what it may receive: every message is looked at.
     is_sifted: bool,
+    /// What it publishes is measured.
+    is_metered: bool,
 }
 
 impl Rights {
@@ -38,6 +40,11 @@ impl Rights {
         (decision != Decision::Allow).then(|| policy.deny_action())
     }
 
+    /// Whether what it publishes is measured.
+    pub fn is_metered(&self) -> bool {
+        self.is_metered
+    }
+
     /// A client subscribes to this filter, without share prefix.
     fn admit_filter(&mut self, filter: &str) {
         if let Some(policy) = &self.policy {
@@ -47,12 +54,18 @@ impl Rights {
 }
 
 impl Slot {
+    /// Whether what the client publishes is measured from now on.
+    pub fn set_metered(&mut self, is_metered: bool) {
+        self.rights.is_metered = is_metered;
+    }
+
     /// The session's client has these rights from now on.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         let is_free = policy.publishes_freely() && policy.subscribes_freely() && policy.delivers_freely();
         let is_sifted = !is_free
             && self.session.subscriptions().any(|(text, _)| !policy.filter_is_safe(plain_filter(text)));
-        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted };
+        let is_metered = self.rights.is_metered;
+        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted, is_metered };
     }
 }
 

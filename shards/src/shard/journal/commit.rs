@@ -183,18 +183,16 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let is_v5 = connection.version == ProtocolVersion::V5;
-        let is_hidden =
-            outcome == Outcome::QueueFull && !is_v5 && self.config.mqtt.mqueue_reject_v3 == RejectV3::Drop;
-        if is_hidden {
-            self.tally.bump(Metric::DeliveryDropped);
-            self.tally.bump(Metric::DeliveryDroppedQueueFull);
-        } else if outcome == Outcome::QueueFull {
-            self.tally.bump(Metric::MessagesRefusedQueueFull);
+        let is_over = ack.routed == Routed::OverQuota;
+        let may_hide = !is_v5 && self.config.mqtt.mqueue_reject_v3 == RejectV3::Drop;
+        let is_hidden = may_hide && (is_over || outcome == Outcome::QueueFull);
+        for metric in metrics_of_refusal(is_over, outcome, is_hidden) {
+            self.tally.bump(*metric);
         }
-        let is_refused = outcome > Outcome::Stored && !is_hidden;
+        let is_refused = (is_over || outcome > Outcome::Stored) && !is_hidden;
         let routed = match ack.routed {
             _ if is_refused => Routed::Refused,
-            Routed::Refused => Routed::Matched,
+            Routed::Refused | Routed::OverQuota => Routed::Matched,
             routed => routed,
         };
         slot.session.handle_routed(
@@ -297,5 +295,16 @@ impl Shard {
         }
         slot.session.remove_expired(&mut cx!(self));
         slot.session.must_refuse(message, qos, &self.config.mqtt, out)
+    }
+}
+
+/// What counts a publication for which there is no room, or which is beyond a quota. A hidden one is lost.
+fn metrics_of_refusal(is_over: bool, outcome: Outcome, is_hidden: bool) -> &'static [Metric] {
+    match (is_over, outcome == Outcome::QueueFull, is_hidden) {
+        (true, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedQuotaExceeded],
+        (true, _, false) => &[Metric::MessagesRefusedQuotaExceeded],
+        (false, true, true) => &[Metric::DeliveryDropped, Metric::DeliveryDroppedQueueFull],
+        (false, true, false) => &[Metric::MessagesRefusedQueueFull],
+        (false, false, _) => &[],
     }
 }
