@@ -166,11 +166,16 @@ impl ConfigError {
 
     /// A [`ConfigError::BadValue`] in the words of the rule.
     pub fn value(setting: &Setting, rule: &Rule) -> ConfigError {
+        ConfigError::form(setting, &rule.to_string())
+    }
+
+    /// A [`ConfigError::BadValue`].
+    pub fn form(setting: &Setting, expected: &str) -> ConfigError {
         ConfigError::BadValue {
             key: setting.path.clone(),
             value: shown(&setting.value),
             origin: setting.origin.clone(),
-            expected: rule.to_string(),
+            expected: expected.to_owned(),
         }
     }
 }

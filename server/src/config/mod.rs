@@ -3,6 +3,7 @@
 //! Defaults, then the file, then the environment, then `--set`; a later source wins key by key. Nothing here looks at
 //! the host: a configuration that loads may still name a port that is in use.
 
+mod alias;
 mod chain;
 mod consistency;
 mod error;
@@ -17,6 +18,7 @@ pub use error::ConfigError;
 pub use log::{Formatter, LogConfig};
 pub use source::Sources;
 
+use alias::replace_aliases;
 use chain::{check_chain, listener_of_chain};
 use consistency::{check_consistency, enabled_addresses};
 use known::{KeyKind, KnownKeys, check_names};
@@ -132,7 +134,7 @@ impl Config {
         let known = KnownKeys::of(&table);
         let mut origins = Origins::default();
         let mut listener_authentication = BTreeMap::new();
-        for mut setting in settings {
+        for mut setting in replace_aliases(settings)? {
             if let Some((listener, entry)) = listener_of_chain(&setting, &known) {
                 listener_authentication.insert(listener, check_chain(&setting)?);
                 // The listener itself exists at its defaults, as if its section were empty.

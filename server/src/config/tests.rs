@@ -7,6 +7,7 @@ use super::source::read_toml;
 use super::*;
 use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit};
+use ringmq_shards::config::ListenerKind;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -71,6 +72,36 @@ fn values_are_toml_or_else_text() {
     assert_eq!(config.listeners.tcp["default"].max_connections, Limit(10));
     assert_eq!(config.log.directives(), "info,ringmq_core::session=debug");
     assert!(config.mqtt.upgrade_qos);
+}
+
+#[test]
+fn the_rate_limit_of_older_brokers_is_today_s_rate_and_burst() {
+    let file = "[listeners.tcp.default]\nrate_limit = \"1024,4096\"\nmax_conn_rate = 1000\n";
+    let of = |config: Config, kind: ListenerKind, name: &str| {
+        let listener = &config.listeners.of(kind)[name];
+        (listener.bytes_rate.to_string(), listener.bytes_burst.0, listener.max_conn_rate.to_string())
+    };
+    let (tcp, expected) = (ListenerKind::Tcp, ("1KB/s".to_owned(), 3072, "1000/s".to_owned()));
+    assert_eq!(of(sources(file, &[], &[]).unwrap(), tcp, "default"), expected);
+    // The last source wins, as with every key; a listener may be named by it for the first time.
+    let set = ["listeners.tcp.default.rate_limit=2KB, 2KB", "listeners.ws.lan.rate_limit=1,5"];
+    let config = sources(file, &[], &set).unwrap();
+    assert_eq!(of(config.clone(), tcp, "default"), ("2KB/s".to_owned(), 0, "1000/s".to_owned()));
+    assert_eq!(of(config, ListenerKind::Ws, "lan"), ("1/s".to_owned(), 4, "infinity".to_owned()));
+    let environment = [("RINGMQ_LISTENERS__TCP__DEFAULT__RATE_LIMIT", "1024,4096")];
+    assert_eq!(sources("", &environment, &[]).unwrap().listeners.tcp["default"].bytes_burst.0, 3072);
+
+    for wrong in ["1024", "4096,1024", "0,1", "a,b", "100KB,10s", ""] {
+        let text = error("", &[], &[&format!("listeners.tcp.default.rate_limit={wrong}")]);
+        assert!(text.contains("rate_limit = ") && text.contains("such as \"1024,4096\""), "{text}");
+    }
+    for beside in ["listeners.tcp.default.bytes_rate=1/s", "listeners.tcp.default.bytes_burst=1"] {
+        let text = error(file, &[], &[beside]);
+        assert!(text.contains("ringmq.toml:2") && text.contains("(--set) both say how many"), "{text}");
+    }
+    assert!(sources(file, &[], &["listeners.ssl.default.bytes_rate=1/s"]).is_ok());
+    assert!(error("", &[], &["mqtt.rate_limit=1,2"]).contains("unknown key"), "of listeners only");
+    assert!(error("", &[], &["listeners.udp.x.rate_limit=1,2"]).contains("unknown key"));
 }
 
 #[test]
