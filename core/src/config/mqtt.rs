@@ -111,6 +111,12 @@ pub struct MqttConfig {
     pub response_information: String,
     /// Keep alive in seconds imposed on all clients; 0 leaves it to the client. 0 to 65535.
     pub server_keepalive: u16,
+    /// The least keep alive in seconds that a client may ask for; 0 for no bound. v5 clients that ask for less get this one and
+    /// are told, others are refused. 0 to 65535.
+    pub min_keepalive: u16,
+    /// The greatest keep alive in seconds that a client may ask for, who must ask for one then; 0 for no bound. As with
+    /// `min_keepalive`. 0 to 65535.
+    pub max_keepalive: u16,
     /// A client is silent too long after keep alive × this. 1.0 to 10.0.
     pub keepalive_multiplier: f64,
     /// Session expiry of 3.x clients with clean session = 0.
@@ -156,6 +162,20 @@ pub struct MqttConfig {
 }
 
 impl MqttConfig {
+    /// The keep alive in force for a client that asks for `asked_s`; 0 for none.
+    pub fn granted_keep_alive_s(&self, asked_s: u16) -> u16 {
+        if self.server_keepalive > 0 {
+            return self.server_keepalive;
+        }
+        let is_bounded = self.max_keepalive > 0;
+        match asked_s {
+            0 if is_bounded => self.max_keepalive,
+            0 => 0,
+            asked_s if is_bounded => asked_s.max(self.min_keepalive).min(self.max_keepalive),
+            asked_s => asked_s.max(self.min_keepalive),
+        }
+    }
+
     /// The priority of a topic's messages in a queue.
     pub fn priority_of(&self, topic: &str) -> Priority {
         self.mqueue_priorities.of(topic).unwrap_or_else(|| self.mqueue_default_priority.into())
@@ -178,6 +198,8 @@ impl Default for MqttConfig {
             ignore_loop_deliver: false,
             response_information: String::new(),
             server_keepalive: 0,
+            min_keepalive: 0,
+            max_keepalive: 0,
             keepalive_multiplier: 1.5,
             session_expiry_interval: Duration::from_s(2 * 3600),
             max_session_expiry_interval: Duration::INFINITY,

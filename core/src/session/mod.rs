@@ -35,7 +35,7 @@ pub use violation::Violation;
 
 use crate::client_id::ClientId;
 use crate::codec::{Publish, QoS, Will};
-use crate::config::MqttConfig;
+use crate::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use crate::metrics::Tally;
 use crate::publication::PublicationRef;
 use crate::time::Timestamp;
@@ -50,7 +50,7 @@ use subscriptions::Subscriptions;
 pub struct Cx<'a> {
     /// The moment of this pass.
     pub now: Timestamp,
-    /// The `[mqtt]` section.
+    /// The `[mqtt]` section, as it is for the zone of the session.
     pub config: &'a MqttConfig,
     /// The shard's counters.
     pub tally: &'a mut Tally,
@@ -72,6 +72,7 @@ pub struct Session {
     expiry_interval_s: u32,
     /// The packet identifier given out last before the flows went.
     last_id: u16,
+    zone: ZoneId,
 }
 
 /// Messages that are neither here nor there: most sessions have none most of the time.
@@ -94,6 +95,7 @@ impl Session {
             number: None,
             expiry_interval_s: 0,
             last_id: 0,
+            zone: ZoneId::DEFAULT,
         }
     }
 
@@ -141,6 +143,23 @@ impl Session {
         self.expiry_interval_s = terms.session_expiry_interval_s;
         self.will = will;
         self.link = Some(Link::new(terms));
+    }
+
+    /// The zone of the listener that its client came through last.
+    pub fn zone(&self) -> ZoneId {
+        self.zone
+    }
+
+    /// The client has come through a listener of this zone: its queue follows the settings of that, `config`, from now on. What
+    /// is too much by them stays until a message comes.
+    pub fn enter_zone(&mut self, zone: ZoneId, config: &MqttConfig) {
+        if zone == self.zone {
+            return;
+        }
+        self.zone = zone;
+        if let Some(flows) = &mut self.flows {
+            flows.queue.arrange(config);
+        }
     }
 
     /// Sets what the client asks of its queue, now and until it asks again.
@@ -193,9 +212,9 @@ impl Session {
         }
     }
 
-    /// Whether the client asks for messages to be refused rather than lost, whatever is configured.
-    pub fn asks_to_reject(&self) -> bool {
-        self.queue_terms().asks_to_reject()
+    /// Whether its messages are refused rather than one of them lost: the client asks for that, or `config` has it so.
+    pub fn rejects(&self, config: &MqttConfig) -> bool {
+        self.queue_terms().bounds(config).policy == QueueFullPolicy::Reject
     }
 
     /// Whether a message is to be refused rather than this session lose one: it is above QoS 0, the client cannot be sent it

@@ -2,12 +2,9 @@
 
 use super::Config;
 use super::error::ConfigError;
-use super::known::PRIORITIES;
 use super::setting::{KeyPath, Origins};
+use super::zone::check_zones;
 use std::net::SocketAddr;
-
-/// Entries of `mqtt.mqueue_priorities`, all of which a queued message may be compared with.
-const PRIORITIES_MAX: usize = 256;
 
 /// Refuses keys that contradict each other.
 pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
@@ -26,11 +23,7 @@ pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), Confi
         }
         taken.push((key, address));
     }
-    let entries = config.mqtt.mqueue_priorities.len();
-    if entries > PRIORITIES_MAX {
-        return Err(ConfigError::Entries { section: PRIORITIES, entries, entries_max: PRIORITIES_MAX });
-    }
-    Ok(())
+    check_zones(config, origins)
 }
 
 /// The `bind` of every listener that is opened, MQTT first.

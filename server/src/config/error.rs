@@ -82,7 +82,7 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// A name the operator chose for a listener or log target.
+    /// A name the operator chose for a listener, a zone or a log target.
     #[error(
         "{section}.{name:?} ({origin}): the name must be 1 to {bytes_max} letters, digits, `_`, `-` or `:`; choose another"
     )]
@@ -109,14 +109,28 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// More entries than a section may have.
-    #[error("{section} has {entries} entries; at most {entries_max} are allowed, use filters with wildcards")]
+    #[error("{section} has {entries} entries; at most {entries_max} are allowed, {remedy}")]
     Entries {
         /// The section.
-        section: &'static str,
+        section: String,
         /// What it has.
         entries: usize,
         /// The bound.
         entries_max: usize,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// A listener of a zone that is not there.
+    #[error(
+        "{key} = {zone:?} ({origin}): there is no such zone; add a section [zones.{zone}.mqtt], or name one that is there, such as \"default\""
+    )]
+    NoZone {
+        /// The key.
+        key: KeyPath,
+        /// Where it was set.
+        origin: Origin,
+        /// The name.
+        zone: String,
     },
     /// Two keys that cannot both hold.
     #[error("{first} and {second} {conflict}")]

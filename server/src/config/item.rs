@@ -1,5 +1,6 @@
 //! What the items of a list, and texts of a certain form, must be.
 
+use super::known::is_name;
 use ringmq_shards::config::{Origins, RequestPath, SourceRule, Subprotocols};
 use std::fmt;
 use toml::Value;
@@ -53,6 +54,8 @@ pub enum Word {
     Subprotocols,
     /// Origins of web pages.
     Origins,
+    /// The name of a zone.
+    Name,
 }
 
 impl Word {
@@ -62,6 +65,7 @@ impl Word {
             Word::RequestPath => text.parse::<RequestPath>().is_ok(),
             Word::Subprotocols => text.parse::<Subprotocols>().is_ok(),
             Word::Origins => text.parse::<Origins>().is_ok(),
+            Word::Name => is_name(text),
         }
     }
 }
@@ -74,6 +78,7 @@ impl fmt::Display for Word {
             Word::Origins => {
                 "origins, separated by commas, such as https://example.com, http://localhost:8080"
             }
+            Word::Name => "1 to 64 letters, digits, `_`, `-` or `:`",
         })
     }
 }

@@ -13,10 +13,12 @@ mod log;
 mod rule;
 mod setting;
 mod source;
+mod zone;
 
 pub use error::ConfigError;
 pub use log::{Formatter, LogConfig};
 pub use source::Sources;
+pub use zone::ZoneConfig;
 
 use alias::replace_aliases;
 use chain::{check_chain, listener_of_chain};
@@ -37,6 +39,7 @@ use setting::{KeyPath, Origins, Setting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use toml::{Table, Value};
+use zone::{empty_section, opens_zone, zones_of};
 
 /// The shipped file: every key at its default, with its meaning.
 pub const DEFAULT_FILE: &str = include_str!("../../ringmq.toml");
@@ -65,6 +68,8 @@ pub struct Config {
     pub quota: QuotaConfig,
     /// Protocol behaviour.
     pub mqtt: MqttConfig,
+    /// What of that differs for the clients of some listeners.
+    pub zones: BTreeMap<String, ZoneConfig>,
     /// Retained messages.
     pub retainer: RetainerConfig,
     /// Whether sessions outlive the process.
@@ -100,7 +105,7 @@ impl Config {
             listeners: self.listeners.clone(),
             overload_protection: self.overload_protection.clone(),
             quota: self.quota.clone(),
-            mqtt: self.mqtt.clone(),
+            zones: zones_of(self),
             retainer: self.retainer.clone(),
             sessions: self.sessions.clone(),
             durability: self.durability.clone(),
@@ -162,7 +167,7 @@ fn accept(known: &KnownKeys, setting: &Setting) -> Result<Option<Value>, ConfigE
     check_names(setting)?;
     match known.kind(&setting.path) {
         KeyKind::Unknown => Err(ConfigError::unknown(setting, known)),
-        KeyKind::Section if setting.is_empty_table() => Ok(None),
+        KeyKind::Section if setting.is_empty_table() => Ok(opens_zone(&setting.path).then(empty_section)),
         KeyKind::Entry if setting.is_empty_table() => Ok(Some(Value::Table(Table::new()))),
         KeyKind::Section | KeyKind::Entry => Err(ConfigError::section(setting)),
         KeyKind::Key => {

@@ -6,6 +6,7 @@
 use super::item::{Item, Word};
 use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
+use super::zone::general_key;
 use ringmq_access::authentication::ELEMENTS_MAX;
 use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit, Rate};
@@ -120,6 +121,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("listeners.*.*.bytes_burst", bytes(0, GB)),
     ("listeners.*.*.proxy_protocol", Rule::Flag),
     ("listeners.*.*.proxy_protocol_timeout", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
+    ("listeners.*.*.zone", Rule::Word(Word::Name)),
     ("listeners.*.*.tcp_options.backlog", Rule::Count(1, 65_535)),
     ("listeners.*.*.tcp_options.recbuf", bytes(0, GB)),
     ("listeners.*.*.tcp_options.sndbuf", bytes(0, GB)),
@@ -167,6 +169,8 @@ pub const RULES: &[(&str, Rule)] = &[
     ("mqtt.ignore_loop_deliver", Rule::Flag),
     ("mqtt.response_information", Rule::Text),
     ("mqtt.server_keepalive", Rule::Count(0, 65_535)),
+    ("mqtt.min_keepalive", Rule::Count(0, 65_535)),
+    ("mqtt.max_keepalive", Rule::Count(0, 65_535)),
     ("mqtt.keepalive_multiplier", Rule::Ratio(1.0, 10.0)),
     ("mqtt.session_expiry_interval", unbounded_time(0)),
     ("mqtt.max_session_expiry_interval", unbounded_time(0)),
@@ -220,6 +224,9 @@ pub const RULES: &[(&str, Rule)] = &[
 
 /// The rule of a key.
 pub fn rule_of(path: &KeyPath) -> Option<Rule> {
+    if let Some(general) = general_key(path) {
+        return rule_of(&general);
+    }
     RULES.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, rule)| *rule)
 }
 

@@ -371,3 +371,70 @@ fn defaults_pass_their_own_rules() {
     read_toml(Path::new("defaults"), &text, &mut settings).unwrap();
     assert_eq!(Config::from_settings(settings).unwrap(), Config::default());
 }
+
+#[test]
+fn a_zone_has_what_it_sets_and_the_rest_of_mqtt() {
+    let file = "[mqtt]\nmax_inflight = 7\nmax_awaiting_rel = 8\n[mqtt.mqueue_priorities]\na = 1\nb = 2\n\
+                [zones.plant.mqtt]\nmax_inflight = 9\nmqueue_priorities = { c = 3 }\n\
+                [zones.bare.mqtt]\n[zones.none]\n[zones.flat.mqtt.mqueue_priorities]\n\
+                [zones.default.mqtt]\nmax_awaiting_rel = 10\n";
+    let environment = [("RINGMQ_ZONES__PLANT__MQTT__MAX_PACKET_SIZE", "4KB")];
+    let set = ["mqtt.retain_available=false", "listeners.tcp.default.zone=plant"];
+    let zones = sources(file, &environment, &set).unwrap().data_plane().zones;
+    let of = |name: &str| zones.of(zones.find(name).unwrap_or_else(|| panic!("no zone {name}")));
+    let figures = |name: &str| (of(name).max_inflight, of(name).max_awaiting_rel);
+    assert_eq!((figures("plant"), figures("bare"), figures("none")), ((9, 8), (7, 8), (7, 8)));
+    assert_eq!(figures("default"), (7, 10));
+    assert_eq!(
+        (of("plant").max_packet_size, of("bare").max_packet_size),
+        (ByteSize(4096), ByteSize(1 << 20))
+    );
+    let priorities = |name: &str| ["a", "b", "c"].map(|topic| of(name).mqueue_priorities.of(topic).is_some());
+    assert_eq!(priorities("plant"), [false, false, true]);
+    assert_eq!((priorities("bare"), priorities("flat")), ([true, true, false], [false; 3]));
+    assert!(["plant", "bare", "default"].iter().all(|name| !of(name).retain_available));
+    assert_eq!(zones.find("other"), None);
+}
+
+#[test]
+fn what_a_zone_may_not_have_is_named() {
+    for (file, expected) in [
+        (
+            "[zones.plant.mqtt]\nmax_inflght = 3\n",
+            "unknown key zones.plant.mqtt.max_inflght (ringmq.toml:2); did you mean zones.plant.mqtt.max_inflight?",
+        ),
+        (
+            "[zones.plant.mqtt]\nmax_inflight = 0\n",
+            "zones.plant.mqtt.max_inflight = 0 (ringmq.toml:2): must be a whole number from 1 to 65535; correct it, or remove it to use the default",
+        ),
+        (
+            "[zones.plant.retainer]\nmax_payload_size = 3\n",
+            "unknown key zones.plant.retainer.max_payload_size",
+        ),
+        ("[zones]\nplant = 3\n", "zones.plant = 3 (ringmq.toml:2): zones.plant is a section, not a key"),
+        ("[zones.'a b'.mqtt]\nmax_inflight = 3\n", "zones.\"a b\" (ringmq.toml:2): the name must be 1 to 64"),
+        (
+            "[zones.plant.mqtt.mqueue_priorities]\n'a#' = 3\n",
+            "zones.*.mqtt.mqueue_priorities.\"a#\" (ringmq.toml:2): must be a topic",
+        ),
+        (
+            "[listeners.tcp.default]\nzone = 'plant'\n",
+            "listeners.tcp.default.zone = \"plant\" (ringmq.toml:2): there is no such zone; add a section [zones.plant.mqtt], or name one that is there, such as \"default\"",
+        ),
+        (
+            "[listeners.tcp.default]\nzone = 'a b'\n",
+            "listeners.tcp.default.zone = \"a b\" (ringmq.toml:2): must be 1 to 64 letters",
+        ),
+        (
+            "[mqtt]\nmin_keepalive = 30\nmax_keepalive = 20\n",
+            "mqtt.min_keepalive = 30 (ringmq.toml:2) and mqtt.max_keepalive = 20 (ringmq.toml:3) leave no keep alive that is allowed",
+        ),
+        (
+            "[mqtt]\nmin_keepalive = 30\n[zones.a.mqtt]\nmax_keepalive = 20\n",
+            "mqtt.min_keepalive = 30 (ringmq.toml:2) and zones.a.mqtt.max_keepalive = 20 (ringmq.toml:4) leave",
+        ),
+    ] {
+        let text = error(file, &[], &[]);
+        assert!(text.starts_with(expected), "{text}\n{expected}");
+    }
+}

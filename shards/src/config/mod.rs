@@ -14,7 +14,7 @@ pub use source_rules::SourceRule;
 pub use tls::{CertificateFiles, TlsOptions, TlsVersion, Verify};
 
 use crate::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
-use ringmq_core::config::{Duration, MqttConfig, RetainerConfig};
+use ringmq_core::config::{Duration, RetainerConfig, Zones};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -109,8 +109,8 @@ pub struct DataPlaneConfig {
     pub overload_protection: OverloadConfig,
     /// `[quota]`
     pub quota: QuotaConfig,
-    /// `[mqtt]`
-    pub mqtt: MqttConfig,
+    /// `[mqtt]`, as it is in each of `[zones]`
+    pub zones: Zones,
     /// `[retainer]`
     pub retainer: RetainerConfig,
     /// `[sessions]`

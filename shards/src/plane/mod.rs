@@ -149,7 +149,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let mut listeners: Vec<BoundListener> =
         open.map(|(kind, name, listener)| bind(kind, name, listener, shards)).collect::<Result<_, _>>()?;
     let addresses = listeners.iter().map(address_of).collect();
-    let limits = config.listeners.enabled().map(ListenerTerms::new).collect();
+    let limits = ListenerTerms::of(&config);
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
     let mut plane = DataPlane {
         listeners: config.listeners.clone(),
@@ -163,7 +163,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
         .map_err(|source| StartError::Mesh { shards, source })?;
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
-    let (config, limits): (_, Arc<[ListenerTerms]>) = (Arc::new(config), limits);
+    let config = Arc::new(config);
     let mut tables = match config.node.private_fd_tables {
         true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
         false => Tables::shared(),

@@ -3,17 +3,18 @@
 use super::admission::Guest;
 use super::credit::Turn;
 use super::sessions::SessionKey;
-use crate::config::{ListenerConfig, ListenerKind};
+use crate::config::{DataPlaneConfig, ListenerConfig, ListenerKind};
 use crate::pace::Pace;
 use crate::quota::Quota;
 use crate::transport::Pipeline;
 use ringmq_core::codec::ProtocolVersion;
-use ringmq_core::config::Duration;
+use ringmq_core::config::{Duration, ZoneId, Zones};
 use ringmq_core::session::Outbox;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimerId;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// On what terms a listener serves.
 #[derive(Debug)]
@@ -28,17 +29,29 @@ pub struct ListenerTerms {
     pub high_watermark: usize,
     /// How long a pending send may stand still.
     pub send_timeout: Duration,
+    /// Whose settings hold for its clients.
+    pub zone: ZoneId,
+    /// The largest packet they may send.
+    pub packet_bytes_max: u32,
 }
 
 impl ListenerTerms {
-    /// The terms of a listener; no connection open.
-    pub fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig)) -> ListenerTerms {
+    /// The terms of the listeners that are opened, in their order; no connection open.
+    pub fn of(config: &DataPlaneConfig) -> Arc<[ListenerTerms]> {
+        config.listeners.enabled().map(|listener| ListenerTerms::new(listener, &config.zones)).collect()
+    }
+
+    fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig), zones: &Zones) -> ListenerTerms {
+        // Whoever read the configuration has made sure that there is such a zone.
+        let zone = zones.find(&config.zone).unwrap_or(ZoneId::DEFAULT);
         ListenerTerms {
             id: format!("{kind}:{name}").into(),
             pace: Pace::new(config.max_conn_rate, config.max_conn_burst),
             open: Quota::new(config.max_connections.0),
             high_watermark: usize::try_from(config.tcp_options.high_watermark.0).unwrap_or(usize::MAX),
             send_timeout: config.tcp_options.send_timeout,
+            zone,
+            packet_bytes_max: u32::try_from(zones.of(zone).max_packet_size.0).unwrap_or(u32::MAX),
         }
     }
 }

@@ -41,14 +41,14 @@ use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
-use ringmq_core::config::{MqttConfig, QueueFullPolicy};
+use ringmq_core::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::TemplateCache;
 use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
-use sessions::Sessions;
+use sessions::{SessionKey, Sessions, Slot};
 use shared::SharedGroups;
 use slab::Slab;
 use std::io;
@@ -147,7 +147,7 @@ pub struct Shard {
     durable_shards: ShardSet,
     /// Shards with sessions that have messages refused rather than lose one.
     rejecting_shards: ShardSet,
-    /// Sessions of this shard whose clients ask for that.
+    /// Sessions of this shard that do.
     rejecting_sessions: usize,
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
@@ -165,12 +165,13 @@ enum Ending {
     Finished,
 }
 
-/// Borrows what session handlers need from a shard, field by field, so that its sessions and connections stay free.
+/// Borrows what handlers of a session of this zone need from a shard, field by field, so that its sessions and connections stay
+/// free.
 macro_rules! cx {
-    ($shard:expr) => {
+    ($shard:expr, $zone:expr) => {
         ringmq_core::session::Cx {
             now: $shard.now,
-            config: &$shard.config.mqtt,
+            config: $shard.config.zones.of($zone),
             tally: &mut $shard.tally,
             memory: &mut $shard.journal,
         }
@@ -242,7 +243,7 @@ impl Shard {
             log_figures: LogFigures::default(),
             log_port: None,
             durable_shards: ShardSet::EMPTY,
-            rejecting_shards: rejecting_shards(&config.mqtt, shards),
+            rejecting_shards: rejecting_shards(config.zones.of(ZoneId::DEFAULT), shards),
             rejecting_sessions: 0,
             deferred: Vec::new(),
             forwardings: Slab::new(),
@@ -415,6 +416,16 @@ impl Shard {
         }
     }
 
+    /// What holds for a session.
+    fn settings_of(&self, slot: &Slot) -> &MqttConfig {
+        self.config.zones.of(slot.session.zone())
+    }
+
+    /// What holds for a session, by its key.
+    fn settings_of_session(&self, key: SessionKey) -> &MqttConfig {
+        self.config.zones.of(self.sessions.get(key).map_or(ZoneId::DEFAULT, |slot| slot.session.zone()))
+    }
+
     /// How many messages a client's session has queued.
     #[cfg(test)]
     pub fn queued(&self, client_id: &str) -> usize {
@@ -441,7 +452,7 @@ impl Shard {
     }
 }
 
-/// Where messages may be refused for want of room: everywhere if that is configured.
+/// Where messages may be refused for want of room: everywhere if that is configured for clients of no particular zone.
 fn rejecting_shards(config: &MqttConfig, shards: usize) -> ShardSet {
     let mut rejecting = ShardSet::EMPTY;
     if config.mqueue_full_policy == QueueFullPolicy::Reject {

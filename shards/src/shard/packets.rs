@@ -73,7 +73,8 @@ impl Shard {
 
     /// Handles whole packets; returns how many bytes they were.
     fn handle_packets(&mut self, token: Token, input: &[u8]) -> usize {
-        let packet_bytes_max = u32::try_from(self.config.mqtt.max_packet_size.0).unwrap_or(u32::MAX);
+        let Some(connection) = self.connections.get(token as usize) else { return input.len() };
+        let packet_bytes_max = self.limits[usize::from(connection.listener)].packet_bytes_max;
         let mut used = 0;
         loop {
             let frame = match decode_frame(&input[used..], packet_bytes_max) {
@@ -198,11 +199,12 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let out = &mut connection.outbox;
         self.spent.lend(out);
+        let cx = &mut cx!(self, slot.session.zone());
         match ack.kind {
-            AckKind::Puback => slot.session.handle_puback(ack, &mut cx!(self), out),
-            AckKind::Pubrec => slot.session.handle_pubrec(ack, &mut cx!(self), out),
-            AckKind::Pubrel => slot.session.handle_pubrel(ack, &mut cx!(self), out),
-            AckKind::Pubcomp => slot.session.handle_pubcomp(ack, &mut cx!(self), out),
+            AckKind::Puback => slot.session.handle_puback(ack, cx, out),
+            AckKind::Pubrec => slot.session.handle_pubrec(ack, cx, out),
+            AckKind::Pubrel => slot.session.handle_pubrel(ack, cx, out),
+            AckKind::Pubcomp => slot.session.handle_pubcomp(ack, cx, out),
         }
         let stream = slot.streams.is_some();
         self.mark_dirty(token);
@@ -250,7 +252,7 @@ impl Shard {
     ) -> Result<Flow, Violation> {
         self.tally.bump(Metric::PacketsDisconnectReceived);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(Flow::Stop) };
-        let cause = slot.session.handle_disconnect(disconnect, &cx!(self))?;
+        let cause = slot.session.handle_disconnect(disconnect, &cx!(self, slot.session.zone()))?;
         if self.connections.get(token as usize).is_some_and(|connection| connection.pipeline.is_some()) {
             self.end_below(token, cause);
         } else {

@@ -145,7 +145,8 @@ impl Shard {
     pub(super) fn publish_will(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(will) = slot.session.take_will() else { return };
-        let view = Session::will_publication(&will, self.origin(key), &cx!(self));
+        let zone = slot.session.zone();
+        let view = Session::will_publication(&will, self.origin(key), &cx!(self, zone));
         self.publish(&LazyPublication::borrowed(view), Some(key));
     }
 
@@ -166,7 +167,7 @@ impl Shard {
         self.unblock(key);
         self.forget_session(key);
         let Some(slot) = self.sessions.remove(key) else { return };
-        self.count_rejecting(slot.session.asks_to_reject(), false);
+        self.count_rejecting(slot.session.rejects(self.settings_of(&slot)), false);
         let lost = slot.session.undelivered();
         self.tally.add(Metric::DeliveryDropped, lost as u64);
         self.tally.add(Metric::DeliveryDroppedSessionEnded, lost as u64);

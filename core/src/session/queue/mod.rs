@@ -110,6 +110,19 @@ impl Queue {
         self.terms = terms;
     }
 
+    /// Gives every message the priority it has now.
+    pub fn arrange(&mut self, config: &MqttConfig) {
+        let messages: Vec<Outgoing> = match std::mem::take(&mut self.messages) {
+            Messages::Plain(list) => list.into(),
+            Messages::Ranked(mut ranks) => ranks.extract(&|_| true),
+        };
+        (self.bytes, self.qos0) = (0, 0);
+        for message in messages {
+            let priority = priority_of(&message, config);
+            self.append(message, priority);
+        }
+    }
+
     /// Whether its publishers are to be held back: it asks for that, and is full.
     pub fn blocks(&self, config: &MqttConfig) -> bool {
         let bounds = self.terms.bounds(config);
@@ -310,7 +323,7 @@ impl Queue {
         self.bytes += message.weight_bytes();
         self.qos0 += u32::from(message.qos == QoS::AtMostOnce);
         if let (Messages::Plain(list), Some(_)) = (&self.messages, priority) {
-            debug_assert!(list.is_empty(), "priorities are configured for the whole life of a queue");
+            debug_assert!(list.is_empty(), "who changes priorities has messages arranged by them");
             self.messages = Messages::Ranked(Box::default());
         }
         match &mut self.messages {

@@ -116,7 +116,8 @@ impl Shard {
     pub(in crate::shard) fn enter_phase(&mut self, token: Token, phase: Phase) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let layers = &self.layers[usize::from(connection.listener)];
-        let patience = layers.patience(phase, self.config.mqtt.idle_timeout);
+        let zone = self.limits[usize::from(connection.listener)].zone;
+        let patience = layers.patience(phase, self.config.zones.of(zone).idle_timeout);
         if let Some(timer) = connection.timer.take() {
             self.wheel.cancel(timer);
         }

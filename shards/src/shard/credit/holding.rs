@@ -45,7 +45,7 @@ impl Shard {
         }
         match publish.qos {
             // It is never queued.
-            QoS::AtMostOnce if !self.config.mqtt.mqueue_store_qos0 => return false,
+            QoS::AtMostOnce if !self.config.zones.store_qos0() => return false,
             // Its identifier is remembered.
             QoS::ExactlyOnce if self.credit.stores.contains(self.id) && self.is_remembered(key) => {
                 return true;
@@ -85,7 +85,8 @@ impl Shard {
 
     /// Handles what needs no room; returns the rest.
     fn handle_acknowledgements(&mut self, token: Token, key: SessionKey, inbox: Vec<u8>) -> Vec<u8> {
-        let packet_bytes_max = u32::try_from(self.config.mqtt.max_packet_size.0).unwrap_or(u32::MAX);
+        let Some(connection) = self.connections.get(token as usize) else { return inbox };
+        let packet_bytes_max = self.limits[usize::from(connection.listener)].packet_bytes_max;
         let (mut kept, mut at) = (Vec::new(), 0);
         while let Ok(Some(frame)) = decode_frame(&inbox[at..], packet_bytes_max) {
             let bytes = &inbox[at..at + frame.bytes];

@@ -183,8 +183,9 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let is_v5 = connection.version == ProtocolVersion::V5;
+        let settings = self.config.zones.of(slot.session.zone());
         let is_over = ack.routed == Routed::OverQuota;
-        let may_hide = !is_v5 && self.config.mqtt.mqueue_reject_v3 == RejectV3::Drop;
+        let may_hide = !is_v5 && settings.mqueue_reject_v3 == RejectV3::Drop;
         let is_hidden = may_hide && (is_over || outcome == Outcome::QueueFull);
         for metric in metrics_of_refusal(is_over, outcome, is_hidden) {
             self.tally.bump(*metric);
@@ -198,7 +199,7 @@ impl Shard {
         slot.session.handle_routed(
             Some((ack.kind, ack.packet_id)),
             routed,
-            &mut cx!(self),
+            &mut cx!(self, slot.session.zone()),
             &mut connection.outbox,
         );
         self.mark_dirty(token);
@@ -218,7 +219,7 @@ impl Shard {
         if ack.kind == AckKind::Pubrec
             && let Some(slot) = self.sessions.get_mut(key)
         {
-            slot.session.abandon_begun(ack.packet_id, &mut cx!(self));
+            slot.session.abandon_begun(ack.packet_id, &mut cx!(self, slot.session.zone()));
         }
     }
 
@@ -283,18 +284,19 @@ impl Shard {
     /// Whether a subscriber would lose a message that it rather has refused. Nobody is refused for the sake of messages that
     /// have expired.
     pub fn has_no_room(&mut self, message: &PublicationRef<'_>, subscriber: &Subscriber) -> bool {
-        let qos = self.delivery_qos(message.qos, subscriber.options.qos);
+        let qos = self.delivery_qos(message.qos, subscriber.options.qos, subscriber.session);
         let Some(slot) = self.sessions.get_mut(subscriber.session) else { return false };
+        let settings = self.config.zones.of(slot.session.zone());
         let connection = slot.connection.and_then(|token| self.connections.get(token as usize));
         let out = connection.map(|connection| &connection.outbox);
-        if !slot.session.must_refuse(message, qos, &self.config.mqtt, out) {
+        if !slot.session.must_refuse(message, qos, settings, out) {
             return false;
         }
         if !slot.session.has_expired(self.now) {
             return true;
         }
-        slot.session.remove_expired(&mut cx!(self));
-        slot.session.must_refuse(message, qos, &self.config.mqtt, out)
+        slot.session.remove_expired(&mut cx!(self, slot.session.zone()));
+        slot.session.must_refuse(message, qos, settings, out)
     }
 }
 

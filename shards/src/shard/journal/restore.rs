@@ -9,6 +9,7 @@ use crate::shard::sessions::SessionKey;
 use crate::shard::timers::TimerKey;
 use crate::shard::{Shard, cx};
 use ringmq_core::codec::PacketId;
+use ringmq_core::config::ZoneId;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::Publication;
 use ringmq_core::session::{
@@ -47,9 +48,25 @@ struct Found {
 #[derive(Debug, Default)]
 struct RememberedSession {
     own: Option<(Id, OwnRecord)>,
+    rest: BesideOwn,
+}
+
+/// What is remembered of a session in records beside its own.
+#[derive(Debug, Default)]
+struct BesideOwn {
     queue_terms: Option<(Id, QueueTerms)>,
+    zone: Option<(Id, Box<str>)>,
     subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
     begun: Vec<(PacketId, Stored)>,
+}
+
+impl BesideOwn {
+    fn records(&self) -> impl Iterator<Item = Id> {
+        let zone = self.zone.iter().map(|(id, _)| *id);
+        let subscriptions = self.subscriptions.values().map(|(id, _)| *id);
+        let begun = self.begun.iter().map(|(_, stored)| Id(stored.record.get()));
+        self.queue_terms.iter().map(|(id, _)| *id).chain(zone).chain(subscriptions).chain(begun)
+    }
 }
 
 #[derive(Debug)]
@@ -133,13 +150,19 @@ impl Remembered {
                 let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
                 let subscription = records::subscription_of(stored);
                 let replaced =
-                    session.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
+                    session.rest.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
                 self.stale.extend(replaced.map(|(id, _)| id));
             }
             record::QueueTerms::KIND => {
                 let stored = access::<record::QueueTerms>(kind, payload)?;
                 let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
-                let replaced = session.queue_terms.replace((id, records::queue_terms_of(stored)));
+                let replaced = session.rest.queue_terms.replace((id, records::queue_terms_of(stored)));
+                self.stale.extend(replaced.map(|(id, _)| id));
+            }
+            record::SessionZone::KIND => {
+                let stored = access::<record::SessionZone>(kind, payload)?;
+                let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
+                let replaced = session.rest.zone.replace((id, stored.zone.as_str().into()));
                 self.stale.extend(replaced.map(|(id, _)| id));
             }
             Body::KIND => {
@@ -159,7 +182,7 @@ impl Remembered {
                 let packet_id = PacketId::new(stored.packet_id.to_native());
                 let session = self.session(stored.session.to_native());
                 if let (Some(session), Some(packet_id)) = (session, packet_id) {
-                    session.begun.push((packet_id, Stored { record, body: 0 }));
+                    session.rest.begun.push((packet_id, Stored { record, body: 0 }));
                 }
             }
             Retained::KIND => {
@@ -231,18 +254,15 @@ impl Shard {
         let mut flows = self.restore_messages(&mut remembered);
         for (number, session) in std::mem::take(&mut remembered.sessions) {
             self.journal.skip_numbers(number.0.get());
-            let RememberedSession { own, queue_terms, subscriptions, begun } = session;
+            let RememberedSession { own, rest } = session;
             let Some((id, own)) = own else {
                 // Its session was forgotten first.
-                remembered.stale.extend(queue_terms.map(|(id, _)| id));
-                remembered.stale.extend(subscriptions.into_values().map(|(id, _)| id));
-                remembered.stale.extend(begun.iter().map(|(_, stored)| Id(stored.record.get())));
+                remembered.stale.extend(rest.records());
                 self.forget_messages(flows.remove(&number));
                 continue;
             };
             let flows = flows.remove(&number).unwrap_or_default();
-            let own = (id, own, queue_terms);
-            self.restore_session(number, own, subscriptions, begun, flows, remembered.clock);
+            self.restore_session(number, (id, own), rest, flows, remembered.clock);
         }
         for (_, orphaned) in flows.drain() {
             self.forget_messages(Some(orphaned));
@@ -335,12 +355,13 @@ impl Shard {
     fn restore_session(
         &mut self,
         number: SessionNumber,
-        (id, own, queue_terms): (Id, OwnRecord, Option<(Id, QueueTerms)>),
-        subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
-        begun: Vec<(PacketId, Stored)>,
+        (id, own): (Id, OwnRecord),
+        rest: BesideOwn,
         flows: Flows,
         clock: WallClock,
     ) {
+        let BesideOwn { queue_terms, zone, subscriptions, begun } = rest;
+        let zone = self.restore_zone(zone);
         let OwnRecord { client_id, created_ms, expires_at_ms, expiry_interval_s, will } = own;
         if let Some(older) = self.sessions.find(&client_id) {
             // Its end was not written any more.
@@ -353,22 +374,25 @@ impl Shard {
             client_id: (&*client_id).into(),
             expiry_interval_s,
             queue_terms: queue_terms.map(|(_, terms)| terms).unwrap_or_default(),
+            zone: zone.map_or(ZoneId::DEFAULT, |(_, zone)| zone),
             will,
             inflight: flows.inflight,
             queue: flows.queue,
             begun,
         };
-        let key = self.sessions.insert(Session::restore(restored, &self.config.mqtt, self.now));
+        let settings = self.config.zones.of(restored.zone);
+        let key = self.sessions.insert(Session::restore(restored, settings, self.now));
         if let Some(slot) = self.sessions.get_mut(key) {
-            slot.session.trim_queue(&mut cx!(self));
-            let asks_to_reject = slot.session.asks_to_reject();
-            self.count_rejecting(false, asks_to_reject);
+            slot.session.trim_queue(&mut cx!(self, slot.session.zone()));
+            let rejects = slot.session.rejects(self.config.zones.of(slot.session.zone()));
+            self.count_rejecting(false, rejects);
         }
         let mut kept = KeptSession {
             record: id,
             created_ms,
             expires_at_ms,
             queue_terms,
+            zone,
             subscriptions: SeededMap::default(),
         };
         let mut entered = Vec::with_capacity(subscriptions.len());
@@ -394,6 +418,16 @@ impl Shard {
             will_due_ms.map_or_else(|| self.now.after_s(u64::from(delay_s)), |ms| clock.moment_of(ms))
         });
         self.schedule_restored(key, expires_at, will_at);
+    }
+
+    /// The zone of this name; where there is none any more, what holds in no particular zone holds for the session.
+    fn restore_zone(&mut self, zone: Option<(Id, Box<str>)>) -> Option<(Id, ZoneId)> {
+        let (id, name) = zone?;
+        let found = self.config.zones.find(&name);
+        if found.is_none() {
+            self.journal.remove(id);
+        }
+        Some((id, found?))
     }
 
     fn schedule_restored(

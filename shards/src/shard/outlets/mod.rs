@@ -225,7 +225,7 @@ impl Shard {
             return;
         }
         self.spent.lend(&mut connection.outbox);
-        slot.session.pump(&mut cx!(self), &mut connection.outbox);
+        slot.session.pump(&mut cx!(self, slot.session.zone()), &mut connection.outbox);
         self.mark_dirty(token);
         if stream {
             self.resume_stream(key);
