@@ -2,9 +2,9 @@
 
 use super::topics::Question;
 use crate::authentication::template::{Placeholder, TemplateError};
-use crate::placeholders::{self, Part};
 use ringmq_core::authorization::Action;
 use ringmq_core::codec::ProtocolVersion;
+use ringmq_core::placeholders::{self, Part};
 use ringmq_shards::access::Entry;
 use std::borrow::Cow;
 
