@@ -67,6 +67,16 @@ pub enum RejectV3 {
     Drop,
 }
 
+/// What happens to a PUBLISH that is larger than `max_packet_size`. Other packets end the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OversizePolicy {
+    /// The connection is closed, with reason 0x95.
+    Disconnect,
+    /// It is discarded as it comes and counted; above QoS 0 its publisher is told so.
+    Drop,
+}
+
 /// A field of a certificate that names its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +99,8 @@ pub struct MqttConfig {
     pub idle_timeout: Duration,
     /// The largest packet accepted, fixed header included. 1KB to 256MB.
     pub max_packet_size: ByteSize,
+    /// What happens to a larger PUBLISH.
+    pub max_packet_size_policy: OversizePolicy,
     /// The longest client id in bytes. 23 to 65535.
     pub max_clientid_len: u16,
     /// The most levels a topic name or filter may have. 1 to 65535.
@@ -139,7 +151,7 @@ pub struct MqttConfig {
     pub max_mqueue_bytes: ByteSize,
     /// What happens when the queue is full.
     pub mqueue_full_policy: QueueFullPolicy,
-    /// What 3.x publishers meet where `reject` refuses their message.
+    /// What 3.x publishers meet where `reject`, a quota or [`OversizePolicy::Drop`] refuses their message.
     pub mqueue_reject_v3: RejectV3,
     /// The priority of topics that `mqueue_priorities` does not name.
     pub mqueue_default_priority: DefaultPriority,
@@ -187,6 +199,7 @@ impl Default for MqttConfig {
         MqttConfig {
             idle_timeout: Duration::from_s(15),
             max_packet_size: ByteSize(1 << 20),
+            max_packet_size_policy: OversizePolicy::Disconnect,
             max_clientid_len: 65_535,
             max_topic_levels: 128,
             max_topic_alias: 65_535,

@@ -116,6 +116,8 @@ pub enum Routed {
     Denied,
     /// The client has published as much as it may for now.
     OverQuota,
+    /// It is larger than packets may be, and was not read.
+    TooLarge,
 }
 
 impl Session {
@@ -227,8 +229,8 @@ impl Session {
         let reason = match routed {
             Routed::NoSubscribers if v5 => ReasonCode::NoMatchingSubscribers,
             // Other clients cannot be told, and get no answer: their connection is closed.
-            Routed::Refused | Routed::OverQuota if v5 => ReasonCode::QuotaExceeded,
-            Routed::Refused | Routed::OverQuota => return,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge if v5 => ReasonCode::QuotaExceeded,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge => return,
             // Other clients cannot be told, and would send it again.
             Routed::Denied if v5 => ReasonCode::NotAuthorized,
             _ => ReasonCode::Success,

@@ -66,6 +66,7 @@ const STRATEGIES: &[&str] =
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject", "block"];
+const OVERSIZE_POLICIES: &[&str] = &["disconnect", "drop"];
 const STORE_POLICIES: &[&str] = &["refuse", "drop_oldest", "stop_reading"];
 const REJECTIONS: &[&str] = &["close", "drop"];
 const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
@@ -158,6 +159,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("quota.user.bytes_per_day", bytes(0, 1024 * GB)),
     ("mqtt.idle_timeout", time(1, 3600)),
     ("mqtt.max_packet_size", bytes(KB, 256 * MB)),
+    ("mqtt.max_packet_size_policy", Rule::Choice(OVERSIZE_POLICIES)),
     ("mqtt.max_clientid_len", Rule::Count(23, 65_535)),
     ("mqtt.max_topic_levels", Rule::Count(1, 65_535)),
     ("mqtt.max_topic_alias", Rule::Count(0, 65_535)),

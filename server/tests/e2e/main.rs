@@ -33,6 +33,8 @@ mod log_figures;
 mod no_room;
 #[path = "10_offline_queue.rs"]
 mod offline_queue;
+#[path = "41_oversize.rs"]
+mod oversize;
 #[path = "20_process.rs"]
 mod process;
 #[path = "37_proofs.rs"]

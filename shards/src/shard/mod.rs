@@ -9,6 +9,7 @@ mod credit;
 mod journal;
 mod lanes;
 mod outlets;
+mod oversize;
 mod packets;
 mod parting;
 mod publish;

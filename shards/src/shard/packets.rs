@@ -47,6 +47,8 @@ impl Shard {
             self.keep(token, bytes[used..].to_vec());
             return self.handle_ahead(token);
         }
+        let bytes = self.discard(token, bytes);
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.inbox.extend_from_slice(bytes);
         if connection.paused {
             return;
@@ -80,10 +82,17 @@ impl Shard {
             let frame = match decode_frame(&input[used..], packet_bytes_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return used,
-                Err(error) => {
-                    self.violate(token, error.into());
-                    return input.len();
-                }
+                Err(error) => match self.begin_discarding(token, error, &input[used..]) {
+                    Ok(0) => return used,
+                    Ok(discarded) => {
+                        used += discarded;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.violate(token, error.into());
+                        return input.len();
+                    }
+                },
             };
             let next = used + frame.bytes;
             match self.handle_frame(token, frame, &input[next..]) {

@@ -184,16 +184,16 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let is_v5 = connection.version == ProtocolVersion::V5;
         let settings = self.config.zones.of(slot.session.zone());
-        let is_over = ack.routed == Routed::OverQuota;
+        let is_over = matches!(ack.routed, Routed::OverQuota | Routed::TooLarge);
         let may_hide = !is_v5 && settings.mqueue_reject_v3 == RejectV3::Drop;
         let is_hidden = may_hide && (is_over || outcome == Outcome::QueueFull);
-        for metric in metrics_of_refusal(is_over, outcome, is_hidden) {
+        for metric in metrics_of_refusal(ack.routed, outcome, is_hidden) {
             self.tally.bump(*metric);
         }
         let is_refused = (is_over || outcome > Outcome::Stored) && !is_hidden;
         let routed = match ack.routed {
             _ if is_refused => Routed::Refused,
-            Routed::Refused | Routed::OverQuota => Routed::Matched,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge => Routed::Matched,
             routed => routed,
         };
         slot.session.handle_routed(
@@ -300,13 +300,15 @@ impl Shard {
     }
 }
 
-/// What counts a publication for which there is no room, or which is beyond a quota. A hidden one is lost.
-fn metrics_of_refusal(is_over: bool, outcome: Outcome, is_hidden: bool) -> &'static [Metric] {
-    match (is_over, outcome == Outcome::QueueFull, is_hidden) {
-        (true, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedQuotaExceeded],
-        (true, _, false) => &[Metric::MessagesRefusedQuotaExceeded],
-        (false, true, true) => &[Metric::DeliveryDropped, Metric::DeliveryDroppedQueueFull],
-        (false, true, false) => &[Metric::MessagesRefusedQueueFull],
-        (false, false, _) => &[],
+/// What counts a publication for which there is no room, or which goes beyond a bound. A hidden one is lost.
+fn metrics_of_refusal(routed: Routed, outcome: Outcome, is_hidden: bool) -> &'static [Metric] {
+    match (routed, outcome == Outcome::QueueFull, is_hidden) {
+        (Routed::OverQuota, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedQuotaExceeded],
+        (Routed::OverQuota, _, false) => &[Metric::MessagesRefusedQuotaExceeded],
+        (Routed::TooLarge, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedTooLarge],
+        (Routed::TooLarge, _, false) => &[Metric::MessagesRefusedTooLarge],
+        (_, true, true) => &[Metric::DeliveryDropped, Metric::DeliveryDroppedQueueFull],
+        (_, true, false) => &[Metric::MessagesRefusedQueueFull],
+        (_, false, _) => &[],
     }
 }
