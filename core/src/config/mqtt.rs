@@ -89,6 +89,10 @@ pub enum CertificateField {
     Dn,
     /// The first alternative name that is a DNS name, URI or mail address.
     San,
+    /// The whole certificate: its DER in base64, as between the first and the last line of PEM, on one line.
+    Pem,
+    /// MD5 of its DER, in hexadecimal.
+    Md5,
 }
 
 /// Protocol behaviour; the keys and defaults users of EMQX know. No key takes effect before a restart.

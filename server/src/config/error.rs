@@ -180,7 +180,12 @@ impl ConfigError {
 
     /// A [`ConfigError::BadValue`] in the words of the rule.
     pub fn value(setting: &Setting, rule: &Rule) -> ConfigError {
-        ConfigError::form(setting, &rule.to_string())
+        let last = setting.path.segments().last();
+        let is_crt =
+            last.is_some_and(|key| key.starts_with("peer_cert_as_")) && setting.value.as_str() == Some("crt");
+        let why =
+            if is_crt { "; not crt: the certificate's DER is no text, which names must be" } else { "" };
+        ConfigError::form(setting, &format!("{rule}{why}"))
     }
 
     /// A [`ConfigError::BadValue`].

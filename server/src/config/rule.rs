@@ -80,7 +80,7 @@ const RULE_SOURCES_MAX: usize = 16;
 const DAY_S: u64 = 86_400;
 /// Items of a list that a connection may be compared with.
 const LIST_ITEMS_MAX: usize = 1000;
-const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san"];
+const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san", "pem", "md5"];
 const VERIFY: &[&str] = &["verify_none", "verify_peer"];
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;

@@ -236,6 +236,8 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("authorization.sources=[{type=\"file\", paht=\"a\"}]", "at most 16 of { type = "),
         ("mqtt.mqueue_full_policy=wait", "one of drop_oldest, drop_newest, reject, block"),
         ("persistence.full_policy=block", "one of refuse, drop_oldest, stop_reading"),
+        ("mqtt.peer_cert_as_clientid=crt", "one of disabled, cn, dn, san, pem, md5; not crt: the"),
+        ("mqtt.peer_cert_as_username=key", "one of disabled, cn, dn, san, pem, md5; correct"),
         ("mqtt.mqueue_reject_v3=0x97", "one of close, drop"),
         ("mqtt.mqueue_default_priority=middle", "one of lowest, highest"),
         ("mqtt.mqueue_priorities.x=0", "a whole number from 1 to 255"),

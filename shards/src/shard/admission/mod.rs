@@ -89,7 +89,10 @@ impl Shard {
         let Some(connection) = self.connections.get(token as usize) else { return false };
         let settings = self.config.zones.of(self.limits[usize::from(connection.listener)].zone);
         let certificate = certificate_of(connection);
-        name_client(settings, &certificate, &mut connect);
+        if let Err((reason, explanation)) = name_client(settings, &certificate, &mut connect) {
+            self.refuse(token, connect.version, reason, Some(explanation));
+            return true;
+        }
         if let Some(reason) = refusal(&connect, settings) {
             self.refuse(token, connect.version, reason, None);
             return true;
