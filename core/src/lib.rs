@@ -16,7 +16,6 @@ pub mod fuzz;
 pub mod hash;
 pub mod limits;
 pub mod metrics;
-pub mod mountpoint;
 pub mod placeholders;
 pub mod publication;
 pub mod reason;

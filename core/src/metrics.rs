@@ -94,6 +94,7 @@ metrics! {
     DeliveryDroppedQueueFull = "delivery.dropped.queue_full",
     DeliveryDroppedExpired = "delivery.dropped.expired",
     DeliveryDroppedStoreFull = "delivery.dropped.store_full",
+    DeliveryDroppedMountpoint = "delivery.dropped.mountpoint",
     DeliveryDroppedSessionEnded = "delivery.dropped.session_ended",
     DeliveryDroppedPeerRefused = "delivery.dropped.peer_refused",
     ClientConnect = "client.connect",

@@ -74,6 +74,8 @@ pub enum DropReason {
     Expired,
     /// The store was full, and it was among the oldest in it.
     StoreFull,
+    /// Its topic is not behind the mountpoint of the connection.
+    Mountpoint,
 }
 
 /// What became of a delivery.

@@ -39,9 +39,11 @@ use crate::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use crate::metrics::Tally;
 use crate::publication::PublicationRef;
 use crate::time::Timestamp;
+use crate::topic::{Mountpoint, TopicFilter, filter_matches};
 use inbound::InboundQos2;
 use inflight::Inflight;
 use queue::Queue;
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use subscriptions::Subscriptions;
 
@@ -67,6 +69,8 @@ pub struct Session {
     flows: Option<Box<Flows>>,
     will: Option<Box<Will>>,
     link: Option<Link>,
+    /// What stands before the topics of its client, since that came last.
+    mount: Option<Box<Mountpoint>>,
     /// Set while the session is remembered beyond the process.
     number: Option<SessionNumber>,
     expiry_interval_s: u32,
@@ -92,6 +96,7 @@ impl Session {
             flows: None,
             will: None,
             link: None,
+            mount: None,
             number: None,
             expiry_interval_s: 0,
             last_id: 0,
@@ -162,6 +167,35 @@ impl Session {
         }
     }
 
+    /// From now on this stands before the topics of its client. Subscriptions, queued messages and the will are what they are,
+    /// mountpoint and all. Call before [`Session::attach`].
+    pub fn mount(&mut self, mountpoint: Option<Box<Mountpoint>>) {
+        self.mount = mountpoint;
+    }
+
+    /// Whether something stands before the topics of its client.
+    pub fn is_mounted(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    /// A topic as its client knows it; none for one that is not behind its mountpoint, and for one that begins with a dollar
+    /// sign there and is only matched by filters that begin with a wildcard there. [MQTT-4.7.2-1]
+    pub fn own_topic<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        own_topic(self.mount.as_deref(), &self.subscriptions, topic)
+    }
+
+    /// A filter of its client's as it is entered. One that is none stays what it is.
+    pub fn mounted_filter<'a>(&self, filter: &'a str) -> Cow<'a, str> {
+        let mounted = self.mount.as_ref().and_then(|mount| mount.mount_filter(filter).ok());
+        mounted.map_or(Cow::Borrowed(filter), |filter| Cow::Owned(filter.into()))
+    }
+
+    /// A filter, as it was entered, without the prefix of a share group and as its client knows it.
+    pub fn own_filter<'a>(&self, text: &'a str) -> &'a str {
+        let filter = TopicFilter::parse(text).map_or(text, |parsed| parsed.filter);
+        self.mount.as_ref().and_then(|mount| mount.unmount(filter)).unwrap_or(filter)
+    }
+
     /// Sets what the client asks of its queue, now and until it asks again.
     pub fn ask_queue(&mut self, terms: QueueTerms) {
         if self.flows.is_some() || terms != QueueTerms::default() {
@@ -204,11 +238,15 @@ impl Session {
         self.flows.as_ref()?.queue.oldest_stored()
     }
 
-    /// The topic of a PUBLISH before it is handled: its own, or what its alias stands for.
-    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
-        match publish.properties.topic_alias {
-            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases_in.find(alias),
-            _ => Some(publish.topic),
+    /// The topic that a PUBLISH is routed by, before it is handled: its own, or what its alias stands for, behind the mountpoint.
+    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<Cow<'a, str>> {
+        let own = match publish.properties.topic_alias {
+            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases.find(alias)?,
+            _ => publish.topic,
+        };
+        match &self.mount {
+            None => Some(Cow::Borrowed(own)),
+            Some(mount) => mount.mount(own).ok().map(|topic| Cow::Owned(topic.into())),
         }
     }
 
@@ -268,6 +306,21 @@ impl Session {
             self.last_id = flows.inflight.last_id();
         }
     }
+}
+
+/// [`Session::own_topic`] of a session with these parts.
+fn own_topic<'a>(
+    mount: Option<&Mountpoint>,
+    subscriptions: &Subscriptions,
+    topic: &'a str,
+) -> Option<&'a str> {
+    let Some(mount) = mount else { return Some(topic) };
+    let own = mount.unmount(topic)?;
+    let is_visible = |text: &str| {
+        let filter = TopicFilter::parse(text).ok().and_then(|parsed| mount.unmount(parsed.filter));
+        filter.is_some_and(|filter| filter_matches(filter, own))
+    };
+    (!own.starts_with('$') || subscriptions.iter().any(|(text, _)| is_visible(text))).then_some(own)
 }
 
 impl Flows {

@@ -6,10 +6,11 @@ use super::durable::{Memory, SessionNumber};
 use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
 use super::template::{TemplateCache, packet, set_packet_id};
-use super::{Cx, Flows, Session};
+use super::{Cx, Flows, Session, own_topic};
 use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
 use crate::metrics::Metric;
 use crate::reason::ReasonCode;
+use crate::topic::Mountpoint;
 
 impl Session {
     /// Delivers a message to this session: into `out` if the connection can take it now, else into the queue.
@@ -130,19 +131,23 @@ impl Session {
             let Some(entry) = inflight.resend_next() else { break };
             match &entry.phase {
                 Phase::Puback(message) | Phase::Pubrec(message) => {
-                    let publish = to_packet(message, cx);
+                    let publish = unmounted(to_packet(message, cx), self.mount.as_deref());
                     let qos = message.qos;
-                    if let Some(at) = append(&publish, link, out) {
+                    if let Some(at) = publish.as_ref().and_then(|publish| append(publish, link, out)) {
                         out.mark_dup(at, entry.packet_id);
                         cx.count_sent(qos);
                     } else {
-                        // This connection takes smaller packets than the one before. It is as if the delivery were
-                        // complete. [MQTT-3.1.2-25]
+                        let is_outside = publish.is_none();
+                        // This connection takes smaller packets than the one before, or has another mountpoint. It is as
+                        // if the delivery were complete. [MQTT-3.1.2-25]
                         if let Some(stored) = inflight.give_up_resent().and_then(|entry| entry.phase.stored())
                         {
                             cx.memory.forget(stored);
                         }
-                        cx.count_drop(DropReason::TooLarge, 1);
+                        cx.count_drop(
+                            if is_outside { DropReason::Mountpoint } else { DropReason::TooLarge },
+                            1,
+                        );
                     }
                 }
                 Phase::Pubcomp(_) => {
@@ -166,14 +171,23 @@ impl Session {
                 return;
             }
             let Some(message) = queue.pop() else { return };
-            if message.publication.expires_at() <= cx.now {
-                cx.count_drop(DropReason::Expired, 1);
+            let mount = self.mount.as_deref();
+            let is_outside = || {
+                mount.is_some()
+                    && own_topic(mount, &self.subscriptions, message.publication.topic()).is_none()
+            };
+            let useless = match message.publication.expires_at() <= cx.now {
+                true => Some(DropReason::Expired),
+                false => is_outside().then_some(DropReason::Mountpoint),
+            };
+            if let Some(reason) = useless {
+                cx.count_drop(reason, 1);
                 if let Some(stored) = message.stored {
                     cx.memory.forget(stored);
                 }
                 continue;
             }
-            send_queued(message, self.number, link, inflight, cx, out);
+            send_queued(message, (self.number, mount), link, inflight, cx, out);
         }
     }
 
@@ -188,8 +202,13 @@ impl Session {
         let Some(link) = self.link.as_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
         let view = delivery.message.view();
         let Delivery { qos, retain, subscription_ids, .. } = delivery;
-        let start = if link.terms.alias_out_max > 0 {
-            append_aliased(packet(view, qos, retain, subscription_ids, cx.now), link, out)
+        let start = if link.terms.alias_out_max > 0 || self.mount.is_some() {
+            let publish = packet(view, qos, retain, subscription_ids, cx.now);
+            let Some(publish) = unmounted(publish, self.mount.as_deref()) else {
+                cx.count_drop(DropReason::Mountpoint, 1);
+                return Delivered::Dropped(DropReason::Mountpoint);
+            };
+            append_aliased(publish, link, out)
         } else {
             let bytes = templates.encoded(view, link.terms.version, qos, retain, subscription_ids, cx.now);
             let fits = !bytes.is_empty() && bytes.len() <= link.terms.packet_bytes_max as usize;
@@ -281,13 +300,14 @@ impl Session {
 /// As `Session::send`, for a message of the queue, which is encoded for this client alone.
 fn send_queued(
     mut message: Outgoing,
-    number: Option<SessionNumber>,
+    (number, mount): (Option<SessionNumber>, Option<&Mountpoint>),
     link: &mut Link,
     inflight: &mut Inflight,
     cx: &mut Cx<'_>,
     out: &mut Outbox,
 ) {
-    let Some(start) = append_aliased(to_packet(&message, cx), link, out) else {
+    let publish = unmounted(to_packet(&message, cx), mount);
+    let Some(start) = publish.and_then(|publish| append_aliased(publish, link, out)) else {
         if let Some(stored) = message.stored {
             cx.memory.forget(stored);
         }
@@ -328,6 +348,14 @@ fn to_packet<'a>(message: &'a Outgoing, cx: &Cx<'_>) -> Publish<'a> {
     packet(message.publication.view(), message.qos, message.retain, &message.subscription_ids, cx.now)
 }
 
+/// The packet with its topic as the client knows it; none if it is not behind its mountpoint.
+fn unmounted<'a>(publish: Publish<'a>, mount: Option<&Mountpoint>) -> Option<Publish<'a>> {
+    match mount {
+        None => Some(publish),
+        Some(mount) => mount.unmount(publish.topic).map(|topic| Publish { topic, ..publish }),
+    }
+}
+
 /// Appends a packet with a topic alias if there is one to be had; returns where it starts. `None` when the client's
 /// Maximum Packet Size is too small for it.
 fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -> Option<usize> {
@@ -336,7 +364,7 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
         return append(&publish, link, out);
     }
     let topic = publish.topic;
-    let Some((alias, is_known)) = link.aliases_out.assign(topic, alias_max) else {
+    let Some((alias, is_known)) = link.aliases.assign(topic, alias_max) else {
         return append(&publish, link, out);
     };
     publish.properties.topic_alias = Some(alias);
@@ -348,7 +376,7 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
     }
     if !is_known {
         // The client never saw this alias.
-        link.aliases_out.revoke(topic);
+        link.aliases.revoke(topic);
     }
     // An alias takes three bytes; without them the packet may fit.
     publish.properties.topic_alias = None;
@@ -392,6 +420,7 @@ impl Cx<'_> {
             DropReason::TooLarge => Metric::DeliveryDroppedTooLarge,
             DropReason::Expired => Metric::DeliveryDroppedExpired,
             DropReason::StoreFull => Metric::DeliveryDroppedStoreFull,
+            DropReason::Mountpoint => Metric::DeliveryDroppedMountpoint,
         };
         self.tally.add(metric, count);
         self.tally.add(Metric::DeliveryDropped, count);

@@ -1,6 +1,7 @@
 //! What the items of a list, and texts of a certain form, must be.
 
 use super::known::is_name;
+use ringmq_core::topic::MountTemplate;
 use ringmq_shards::config::{Origins, RequestPath, SourceRule, Subprotocols};
 use std::fmt;
 use toml::Value;
@@ -56,6 +57,8 @@ pub enum Word {
     Origins,
     /// The name of a zone.
     Name,
+    /// What stands before topics.
+    Mountpoint,
 }
 
 impl Word {
@@ -66,6 +69,7 @@ impl Word {
             Word::Subprotocols => text.parse::<Subprotocols>().is_ok(),
             Word::Origins => text.parse::<Origins>().is_ok(),
             Word::Name => is_name(text),
+            Word::Mountpoint => text.parse::<MountTemplate>().is_ok(),
         }
     }
 }
@@ -77,6 +81,10 @@ impl fmt::Display for Word {
             Word::Subprotocols => "subprotocols, separated by commas, such as mqtt, mqttv3.1",
             Word::Origins => {
                 "origins, separated by commas, such as https://example.com, http://localhost:8080"
+            }
+            Word::Mountpoint => {
+                "levels of a topic that end with / and hold no +, # and leading $, such as plant/${clientid}/, or nothing; with \
+                 ${clientid}, ${username}, ${peerhost}, ${cert_common_name}, ${cert_subject}, ${listener} or ${client_attrs.NAME}"
             }
             Word::Name => "1 to 64 letters, digits, `_`, `-` or `:`",
         })

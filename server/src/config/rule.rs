@@ -123,6 +123,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("listeners.*.*.proxy_protocol", Rule::Flag),
     ("listeners.*.*.proxy_protocol_timeout", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
     ("listeners.*.*.zone", Rule::Word(Word::Name)),
+    ("listeners.*.*.mountpoint", Rule::Word(Word::Mountpoint)),
     ("listeners.*.*.tcp_options.backlog", Rule::Count(1, 65_535)),
     ("listeners.*.*.tcp_options.recbuf", bytes(0, GB)),
     ("listeners.*.*.tcp_options.sndbuf", bytes(0, GB)),

@@ -3,6 +3,7 @@
 use super::{Bind, SourceRule, TlsOptions};
 use crate::transport::websocket::WebSocketOptions;
 use ringmq_core::config::{ByteSize, Duration, Limit, Rate, Zones};
+use ringmq_core::topic::MountTemplate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -151,6 +152,8 @@ pub struct ListenerConfig {
     pub proxy_protocol_timeout: Duration,
     /// The zone whose settings hold for its clients.
     pub zone: String,
+    /// What stands before the topics of its clients.
+    pub mountpoint: MountTemplate,
     /// Socket options.
     pub tcp_options: TcpOptions,
     /// TLS; only of listeners that speak it.
@@ -177,6 +180,7 @@ impl Default for ListenerConfig {
             proxy_protocol: false,
             proxy_protocol_timeout: Duration::from_s(3),
             zone: Zones::DEFAULT_NAME.to_owned(),
+            mountpoint: MountTemplate::default(),
             tcp_options: TcpOptions::default(),
             ssl_options: None,
             websocket: None,

@@ -74,10 +74,11 @@ impl Shard {
         if publish.qos > QoS::AtMostOnce {
             self.mark_dirty(token);
         }
-        let Inbound::Route { aliased } = inbound else { return Ok(()) };
-        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        let Inbound::Route { aliased, mounted } = inbound else { return Ok(()) };
+        let own_topic = aliased.as_deref().unwrap_or(publish.topic);
+        let topic = mounted.as_deref().unwrap_or(own_topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self, zone));
-        let stopped = match self.denies_publish(key, publish, topic)? {
+        let stopped = match self.denies_publish(key, publish, own_topic)? {
             true => Some(Routed::Denied),
             false => self.exceeds_quota(token, key, &view).then_some(Routed::OverQuota),
         };
@@ -364,8 +365,10 @@ impl Shard {
     /// Hands a message to a session of this shard.
     pub(super) fn deliver(&mut self, key: SessionKey, delivery: Delivery<'_>) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        if !slot.rights.may_receive(delivery.message.view().topic) {
-            return;
+        let topic = delivery.message.view().topic;
+        if !slot.may_receive(topic) {
+            let is_outside = slot.session.own_topic(topic).is_none();
+            return self.count_unseen(is_outside);
         }
         let zone = slot.session.zone();
         let connection = slot.connection.and_then(|token| self.connections.get_mut(token as usize));

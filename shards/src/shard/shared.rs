@@ -277,7 +277,7 @@ impl Shard {
         let group = self.shared.local.get(&pick.tag)?;
         let view = message.view();
         let may_receive =
-            |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.rights.may_receive(view.topic));
+            |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.may_receive(view.topic));
         let is_online =
             |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.connection.is_some());
         if let Some(publisher) = pick.sticky

@@ -165,6 +165,7 @@ impl Shard {
     /// Removes a subscription of a session; the code for UNSUBACK. [MQTT-3.10.4-1]
     pub(super) fn unsubscribe(&mut self, key: SessionKey, text: &str) -> ReasonCode {
         let Some(slot) = self.sessions.get_mut(key) else { return ReasonCode::NoSubscriptionExisted };
+        let text = &*slot.session.mounted_filter(text);
         if slot.session.unsubscribe(text).is_none() {
             let valid = TopicFilter::parse(text).is_ok();
             return if valid { ReasonCode::NoSubscriptionExisted } else { ReasonCode::TopicFilterInvalid };

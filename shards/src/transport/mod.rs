@@ -14,6 +14,7 @@ pub use throttle::{Rates, Throttle};
 use proxy::{ProxyError, ProxyHeader, read_header};
 use ringmq_core::config::Duration;
 use ringmq_core::time::Timestamp;
+use ringmq_core::topic::MountTemplate;
 use std::mem;
 use std::sync::Arc;
 use tls::{PeerCertificate, TlsFailure, TlsSettings, TlsStream};
@@ -27,6 +28,8 @@ pub struct Layers {
     pub access_rules: Vec<SourceRule>,
     /// How much each client may send.
     pub rates: Rates,
+    /// What stands before the topics of each client.
+    pub mountpoint: MountTemplate,
     /// A header of the PROXY protocol, which may take this long.
     pub proxy_timeout: Option<Duration>,
     /// A TLS handshake.

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod delivery;
+mod mountpoints;
 mod packet_bounds;
 mod parting;
 mod publishing;

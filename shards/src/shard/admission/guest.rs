@@ -13,6 +13,7 @@ use ringmq_core::codec::Connect;
 use ringmq_core::config::{CertificateField, MqttConfig};
 use ringmq_core::limits::STRING_BYTES_MAX;
 use ringmq_core::reason::ReasonCode;
+use ringmq_core::topic::Mountpoint;
 use ringmq_core::wheel::TimerId;
 use std::sync::Arc;
 
@@ -47,6 +48,8 @@ impl Guest {
 pub struct Pass {
     pub guest: Option<Box<Guest>>,
     pub policy: Arc<Policy>,
+    /// What stands before its topics.
+    pub mountpoint: Option<Box<Mountpoint>>,
 }
 
 /// What certifies who the client of a connection is: the certificate it showed, or what its balancer told of one. Empty if

@@ -4,6 +4,7 @@ mod crowd;
 mod entrance;
 mod guest;
 mod meter;
+mod mounting;
 mod parking;
 mod rights;
 mod wrapped;
@@ -238,7 +239,7 @@ impl Shard {
         let mut connack = terms.accept(&connect, self.config.zones.of(zone), present.is_some(), assigned_id);
         connack.properties.authentication_method = connect.properties.authentication_method.take();
         connack.properties.authentication_data = connect.properties.authentication_data.take();
-        let Pass { mut guest, policy } = pass;
+        let Pass { mut guest, policy, mountpoint } = pass;
         let is_metered = self.measure(guest.as_deref_mut());
         self.welcome(token, guest);
         let silence_ms_max = terms.silence_ms_max(self.config.zones.of(zone));
@@ -259,6 +260,7 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.connection = Some(token);
         slot.attachment = slot.attachment.wrapping_add(1);
+        slot.session.mount(mountpoint);
         slot.session.attach(terms, connect.will.take());
         slot.set_policy(policy);
         slot.set_metered(is_metered);

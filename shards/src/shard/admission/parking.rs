@@ -212,7 +212,7 @@ impl Shard {
 
     /// Lets a client in, or not. Returns false if the connection left this shard.
     fn handle_verdict(&mut self, token: Token, parked: Parked, verdict: Verdict, rest: &[u8]) -> bool {
-        let Parked { connect, assigned, mut subject, exchange, .. } = parked;
+        let Parked { mut connect, assigned, mut subject, exchange, .. } = parked;
         let grant = match verdict {
             Verdict::Admit(grant) => grant,
             Verdict::Refuse(reason) => {
@@ -235,10 +235,17 @@ impl Shard {
             self.refuse(token, connect.version, ReasonCode::NotAuthorized, explanation);
             return true;
         }
+        let mountpoint = match self.mountpoint_of(token, &subject, &mut connect) {
+            Ok(mountpoint) => mountpoint,
+            Err((reason, explanation)) => {
+                self.refuse(token, connect.version, reason, Some(&explanation));
+                return true;
+            }
+        };
         let is_metered = self.config.quota.concerns(subject.user_name.is_some());
         let guest = Guest { subject, grant, exchange, expiry_timer: None, meter: None };
         let guest = (is_metered || guest.is_notable()).then(|| Box::new(guest));
-        self.go_home(token, connect, assigned, Pass { guest, policy }, rest)
+        self.go_home(token, connect, assigned, Pass { guest, policy, mountpoint }, rest)
     }
 
     /// AUTH of a client that is connected: it proves again who it is. [MQTT-4.12.1-1]

@@ -22,16 +22,21 @@ const REVISIONS_PER_PASS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Rights {
     policy: Option<Arc<Policy>>,
-    /// Some of its subscriptions are broader than what it may receive: every message is looked at.
+    /// Some of its subscriptions are broader than what it may receive, or it has a mountpoint: every message is looked at.
     is_sifted: bool,
     /// What it publishes is measured.
     is_metered: bool,
 }
 
 impl Rights {
-    /// Whether a message on this topic may reach it.
+    /// Whether every message is looked at before it reaches the session.
+    pub fn is_sifted(&self) -> bool {
+        self.is_sifted
+    }
+
+    /// Whether its client may receive a message on this topic, as the client knows it.
     pub fn may_receive(&self, topic: &str) -> bool {
-        !self.is_sifted || self.policy.as_ref().is_none_or(|policy| policy.may_receive(topic))
+        self.policy.as_ref().is_none_or(|policy| policy.may_receive(topic))
     }
 
     fn denies(&self, action: Action, topic: &str) -> Option<DenyAction> {
@@ -62,8 +67,9 @@ impl Slot {
     /// The session's client has these rights from now on.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         let is_free = policy.publishes_freely() && policy.subscribes_freely() && policy.delivers_freely();
-        let is_sifted = !is_free
-            && self.session.subscriptions().any(|(text, _)| !policy.filter_is_safe(plain_filter(text)));
+        let is_unsafe = |text: &str| !policy.filter_is_safe(self.session.own_filter(text));
+        let is_sifted = self.session.is_mounted()
+            || !is_free && self.session.subscriptions().any(|(text, _)| is_unsafe(text));
         let is_metered = self.rights.is_metered;
         self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted, is_metered };
     }

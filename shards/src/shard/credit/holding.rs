@@ -40,7 +40,7 @@ impl Shard {
         let Some(slot) = self.sessions.get(key) else { return false };
         let Ok(Packet::Publish(publish)) = decode_packet(frame, connection.version) else { return false };
         let Some(topic) = slot.session.topic_of(&publish) else { return false };
-        if publish.retain && self.credit.stores.contains(self.topic_owner(topic)) {
+        if publish.retain && self.credit.stores.contains(self.topic_owner(&topic)) {
             return true;
         }
         match publish.qos {
@@ -53,7 +53,7 @@ impl Shard {
             _ => {}
         }
         let mut lacking = ringmq_core::routing::ShardSet::EMPTY;
-        self.credit.topics.shards_for(topic, &mut lacking);
+        self.credit.topics.shards_for(&topic, &mut lacking);
         !lacking.is_empty()
     }
 

@@ -1,11 +1,11 @@
 //! Mountpoints: the levels that a listener puts before the topics of its clients, and takes off again. Nothing here knows
 //! listeners or connections.
 
+use super::{TopicError, TopicFilter, has_wildcard};
 use crate::authorization::{Placeholder, Subject};
 use crate::limits::STRING_BYTES_MAX;
 use crate::placeholders::{self, Part, SplitError};
 use crate::reason::ReasonCode;
-use crate::topic::{TopicError, TopicFilter, has_wildcard};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
