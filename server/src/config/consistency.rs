@@ -23,7 +23,28 @@ pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), Confi
         }
         taken.push((key, address));
     }
+    check_proxies(config, origins)?;
     check_zones(config, origins)
+}
+
+/// A header that nobody is believed for would do nothing, and the operator would not notice.
+fn check_proxies(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
+    for (kind, name, listener) in config.listeners.enabled() {
+        let Some(options) = &listener.websocket else { continue };
+        if options.proxy_address_header.is_empty() || !options.trusted_proxies.is_empty() {
+            continue;
+        }
+        let section = KeyPath::dotted("listeners").child(kind.name()).child(name).child("websocket");
+        let header = section.child("proxy_address_header");
+        return Err(ConfigError::Conflict {
+            first: format!("{header} ({})", origins.of(&header)),
+            second: section.child("trusted_proxies").to_string(),
+            conflict:
+                "do not go together: name the proxies whose header is believed, or set the header to \"\""
+                    .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The `bind` of every listener that is opened, MQTT first.

@@ -6,7 +6,9 @@ mod quota;
 mod source_rules;
 mod tls;
 
-pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
+pub use crate::transport::websocket::{
+    HeaderName, Origins, RequestPath, Subprotocols, TrustedProxy, WebSocketOptions,
+};
 pub use bind::Bind;
 pub use listeners::{ListenerConfig, ListenerKind, ListenersConfig, TcpOptions};
 pub use quota::{Allowance, QuotaConfig};

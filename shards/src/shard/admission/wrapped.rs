@@ -89,6 +89,9 @@ impl Shard {
         {
             connection.peer = source.into();
         }
+        if let Some(source) = pipeline.take_forwarded_source(connection.peer.into()) {
+            connection.peer = source.into();
+        }
         if after != before && result.is_ok() {
             self.enter_phase(token, after);
         }
