@@ -178,6 +178,11 @@ impl Session {
         self.mount.is_some()
     }
 
+    /// What stands before the topics of its client; empty for nothing.
+    pub fn mountpoint(&self) -> &str {
+        self.mount.as_deref().map_or("", Mountpoint::as_str)
+    }
+
     /// A topic as its client knows it; none for one that is not behind its mountpoint, and for one that begins with a dollar
     /// sign there and is only matched by filters that begin with a wildcard there. [MQTT-4.7.2-1]
     pub fn own_topic<'a>(&self, topic: &'a str) -> Option<&'a str> {
@@ -238,12 +243,17 @@ impl Session {
         self.flows.as_ref()?.queue.oldest_stored()
     }
 
+    /// The topic of a PUBLISH as its client knows it, before it is handled: its own, or what its alias stands for.
+    pub fn own_topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
+        match publish.properties.topic_alias {
+            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases.find(alias),
+            _ => Some(publish.topic),
+        }
+    }
+
     /// The topic that a PUBLISH is routed by, before it is handled: its own, or what its alias stands for, behind the mountpoint.
     pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<Cow<'a, str>> {
-        let own = match publish.properties.topic_alias {
-            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases.find(alias)?,
-            _ => publish.topic,
-        };
+        let own = self.own_topic_of(publish)?;
         match &self.mount {
             None => Some(Cow::Borrowed(own)),
             Some(mount) => mount.mount(own).ok().map(|topic| Cow::Owned(topic.into())),

@@ -151,6 +151,11 @@ impl From<MountTemplate> for String {
 pub struct Mountpoint(Box<str>);
 
 impl Mountpoint {
+    /// Its levels, each with a slash behind it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The topic behind the mountpoint.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use crate::transport::Layers;
-use admission::{Crowd, Handshakes, Parking, Revision};
+use admission::{Crowd, Handshakes, Inquiries, Parking, Revision};
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
@@ -118,6 +118,8 @@ pub struct Shard {
     /// What this shard's clients have published, where that is bounded.
     client_usage: Register,
     user_usage: Arc<SharedRegister>,
+    /// What external sources are asked about clients.
+    inquiries: Inquiries,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
     interest: Interest,
@@ -202,6 +204,8 @@ impl Shard {
             now,
         } = parts;
         let id = mesh.shard();
+        let mut inquiries = Inquiries::default();
+        inquiries.change(access.asks_sources());
         Shard {
             id,
             shards,
@@ -218,6 +222,7 @@ impl Shard {
             revision: Revision::default(),
             client_usage: Register::default(),
             user_usage,
+            inquiries,
             sessions: Sessions::default(),
             index: FilterIndex::new(),
             interest: Interest::new(),
@@ -392,7 +397,7 @@ impl Shard {
         }
         let has_answers =
             self.log_port.as_ref().is_some_and(LogPort::has_answers) || self.parking.has_answers();
-        if self.control.is_empty() && !has_answers {
+        if self.control.is_empty() && !has_answers && !self.inquiries.has_answers() {
             self.outlets.release_memory();
             self.due.shrink_to(SCRATCH_KEPT);
             self.matches.release_memory();

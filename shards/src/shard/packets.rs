@@ -113,8 +113,9 @@ impl Shard {
             Stage::Attached(key) => {
                 let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
                 if self.hold(token, is_publish)
-                    || self.is_throttled(token, is_publish)
+                    || self.awaits_decision(token, key, frame)
                     || (is_publish && self.hold_for_room(token, key, frame))
+                    || self.is_throttled(token, is_publish)
                 {
                     return Flow::Hold;
                 }
@@ -122,6 +123,9 @@ impl Shard {
                 let handled = decode_packet(frame, version)
                     .map_err(Violation::from)
                     .and_then(|packet| self.handle_packet(token, key, version, packet));
+                if self.inquiries.are_made() {
+                    self.inquiries.forget_settled(key);
+                }
                 match handled {
                     Ok(flow) => flow,
                     Err(violation) => {

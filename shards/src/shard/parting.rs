@@ -103,6 +103,7 @@ impl Shard {
         slot.connection = None;
         slot.streams = None;
         self.receipts.rest_acks(key);
+        self.inquiries.forget(key);
         self.live_connections -= 1;
         self.tally.bump(Metric::ClientDisconnected);
         self.access.note_parting(slot.session.client_id(), self.now);

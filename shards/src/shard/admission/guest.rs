@@ -50,6 +50,8 @@ pub struct Pass {
     pub policy: Arc<Policy>,
     /// What stands before its topics.
     pub mountpoint: Option<Box<Mountpoint>>,
+    /// Which rules the policy was made of, by the number of their change.
+    pub rules: u32,
 }
 
 /// What certifies who the client of a connection is: the certificate it showed, or what its balancer told of one. Empty if

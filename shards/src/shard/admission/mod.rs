@@ -3,14 +3,17 @@
 mod crowd;
 mod entrance;
 mod guest;
+mod inquiries;
 mod meter;
 mod mounting;
 mod parking;
 mod rights;
+mod verdict;
 mod wrapped;
 
 pub use crowd::Crowd;
 pub use guest::{Guest, Pass};
+pub use inquiries::Inquiries;
 pub use meter::Meter;
 pub use parking::Parking;
 pub use rights::{Revision, Rights};
@@ -216,7 +219,7 @@ impl Shard {
     }
 
     /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
-    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool, pass: Pass) {
+    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool, mut pass: Pass) {
         let Some(connection) = self.connections.get(token as usize) else { return };
         let zone = self.limits[usize::from(connection.listener)].zone;
         let settings = self.config.zones.of(zone);
@@ -239,9 +242,9 @@ impl Shard {
         let mut connack = terms.accept(&connect, self.config.zones.of(zone), present.is_some(), assigned_id);
         connack.properties.authentication_method = connect.properties.authentication_method.take();
         connack.properties.authentication_data = connect.properties.authentication_data.take();
-        let Pass { mut guest, policy, mountpoint } = pass;
-        let is_metered = self.measure(guest.as_deref_mut());
-        self.welcome(token, guest);
+        let is_metered = self.measure(pass.guest.as_deref_mut());
+        let mountpoint = pass.mountpoint.take();
+        let policy = self.welcome(token, &connect.client_id, pass);
         let silence_ms_max = terms.silence_ms_max(self.config.zones.of(zone));
 
         let Some(connection) = self.connections.get_mut(token as usize) else { return };

@@ -9,6 +9,22 @@ use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::topic::Mountpoint;
 
+/// How a client is refused, and why.
+pub type Refusal = (ReasonCode, String);
+
+/// Puts the topic of a client's will behind its mountpoint.
+///
+/// # Errors
+/// The whole is too long.
+pub fn mount_will(mountpoint: Option<&Mountpoint>, connect: &mut Connect) -> Result<(), Refusal> {
+    if let (Some(mountpoint), Some(will)) = (mountpoint, &mut connect.will) {
+        let explanation = "the will's topic is too long behind the mountpoint";
+        let mounted = mountpoint.mount(&will.topic);
+        will.topic = mounted.map_err(|_| (ReasonCode::TopicNameInvalid, explanation.to_owned()))?;
+    }
+    Ok(())
+}
+
 impl Slot {
     /// Whether a message on this topic may reach the session: its client may receive it, and it is behind the mountpoint.
     pub fn may_receive(&self, topic: &str) -> bool {
@@ -25,7 +41,7 @@ impl Slot {
 }
 
 impl Shard {
-    /// What stands before the topics of a client that may enter. That of its will stands there already afterwards.
+    /// What stands before the topics of a client that may enter.
     ///
     /// # Errors
     /// How the client is refused, and why.
@@ -33,25 +49,14 @@ impl Shard {
         &self,
         token: Token,
         subject: &Subject,
-        connect: &mut Connect,
-    ) -> Result<Option<Box<Mountpoint>>, (ReasonCode, String)> {
+    ) -> Result<Option<Box<Mountpoint>>, Refusal> {
         let Some(connection) = self.connections.get(token as usize) else { return Ok(None) };
         let template = &self.layers[usize::from(connection.listener)].mountpoint;
         if template.is_empty() {
             return Ok(None);
         }
         let filled = template.fill_in(subject).map_err(|error| (error.reason_code(), error.to_string()))?;
-        let Some(mountpoint) = filled else { return Ok(None) };
-        if let Some(will) = &mut connect.will {
-            let mounted = mountpoint.mount(&will.topic).map_err(|_| {
-                (
-                    ReasonCode::TopicNameInvalid,
-                    "the will's topic is too long behind the mountpoint".to_owned(),
-                )
-            })?;
-            will.topic = mounted;
-        }
-        Ok(Some(Box::new(mountpoint)))
+        Ok(filled.map(Box::new))
     }
 
     /// A message did not reach a session whose client may not receive it, or does not see it.
