@@ -79,3 +79,5 @@ mod websocket;
 mod wildcards_and_dollar;
 #[path = "08_will.rs"]
 mod will;
+#[path = "39_zones_and_mountpoints.rs"]
+mod zones_and_mountpoints;
