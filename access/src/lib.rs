@@ -10,5 +10,4 @@ pub mod authentication;
 pub mod authorization;
 pub mod bans;
 pub mod guard;
-mod placeholders;
 pub mod sources;

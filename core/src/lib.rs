@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod hash;
 pub mod limits;
 pub mod metrics;
+pub mod placeholders;
 pub mod publication;
 pub mod reason;
 pub mod retained;

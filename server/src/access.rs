@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use ringmq_access::authentication::{Counts, Gate, OpenError, Workers, open};
-use ringmq_access::authorization::{Authorizer, LoadError, SourceConfig};
+use ringmq_access::authorization::{Authorizer, LoadError};
 use ringmq_access::bans::{BanError, BanKeeper};
 use ringmq_access::guard::Guard;
-use ringmq_access::sources::{RuleSourceError, rule_sources_of};
+use ringmq_access::sources::{RuleSourceError, TopicSources, rule_sources_of, topic_sources_of};
 use ringmq_shards::access::Access;
 use std::io;
 use std::sync::Arc;
@@ -60,24 +60,15 @@ impl AccessControl {
         let data_dir = &config.node.data_dir;
         let chains = open(&config.authentication(), data_dir)?;
         let authorizer = Authorizer::load(&config.authorization, data_dir)?;
-        warn_of_unasked(&config.authorization.sources);
-        let rule_sources = rule_sources_of(&config.authorization.sources)?;
+        let sources = &config.authorization.sources;
+        let rule_sources = rule_sources_of(sources)?;
+        let topic_sources =
+            TopicSources::new(topic_sources_of(sources)?, self.workers.remote_runtime().clone());
         self.bans.load()?;
         let guard = Guard::new(authorizer, Arc::clone(self.bans.bans()));
         let guard = Arc::new(guard.with_flapping(&config.flapping_detect));
         let gate = Gate::new(chains, Arc::clone(&self.workers), guard, Arc::clone(&self.counts));
-        Ok(Arc::new(gate.with_rule_sources(rule_sources)))
-    }
-}
-
-/// Shards do not wait for an answer about one topic: what only such a source could decide is denied.
-fn warn_of_unasked(sources: &[SourceConfig]) {
-    for (index, source) in sources.iter().enumerate() {
-        if matches!(source, SourceConfig::Http(_)) && source.is_enabled() {
-            tracing::warn!(
-                "authorization.sources[{index}] (http) is not asked by this version: what no source before it decides is \
-                 denied; use the acl of an HTTP element of authentication instead"
-            );
-        }
+        let gate = gate.with_rule_sources(rule_sources);
+        Ok(Arc::new(gate.with_topic_sources(topic_sources, config.authorization.cache.into())))
     }
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
-const RELOADABLE: [&str; 16] = [
+const RELOADABLE: [&str; 17] = [
     "log.level",
     "log.targets.**",
     "listeners.*.*.access_rules",
+    "listeners.*.*.mountpoint",
     "listeners.*.*.proxy_protocol_timeout",
     "listeners.*.*.ssl_options.**",
     "listeners.*.*.websocket.**",

@@ -4,6 +4,7 @@
 
 pub mod access;
 mod affinity;
+mod allowance;
 mod clock;
 pub mod config;
 pub mod durability;

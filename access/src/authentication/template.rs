@@ -1,6 +1,6 @@
 //! Texts with placeholders for what is known of a client that asks to be let in: `${clientid}` and its like.
 
-use crate::placeholders::{self, SplitError};
+use ringmq_core::placeholders::{self, SplitError};
 use ringmq_shards::access::Entry;
 use std::borrow::Cow;
 use std::str::FromStr;

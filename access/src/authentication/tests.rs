@@ -44,10 +44,14 @@ fn entry(user_name: &str, password: &str) -> Entry {
 }
 
 fn verdict(gate: &Gate, entry: Entry) -> Verdict {
+    verdict_by(|reply| gate.admit(entry, reply))
+}
+
+fn verdict_by(ask: impl FnOnce(Reply<Verdict>) -> Option<Verdict>) -> Verdict {
     let meshes = build_mesh::<()>(1, 64, Signal::Event).unwrap();
     let (sender, answers) = unbounded();
-    let verdict = gate.admit(entry, Reply::new(1, sender, meshes[0].bell()));
-    verdict.unwrap_or_else(|| answers.recv_timeout(PATIENCE).unwrap().verdict)
+    let verdict = ask(Reply::new(1, sender, meshes[0].bell()));
+    verdict.unwrap_or_else(|| answers.recv_timeout(PATIENCE).unwrap().content)
 }
 
 #[test]
@@ -87,17 +91,17 @@ fn scram_is_offered_by_name_and_refuses_whoever_comes_without_it() {
     file.put(&Row { user_id: "root".into(), is_superuser: true, password: None, scram }).unwrap();
     file.save().unwrap();
     let gate = gate(&chain(json!([{"mechanism": "scram", "algorithm": "sha512"}])), folder.path());
-    let mut subject = entry("root", "").subject;
-    assert!(gate.begin_method("SCRAM-SHA-256", &subject).is_none());
-    let mut method = gate.begin_method("SCRAM-SHA-512", &subject).unwrap();
+    let mut known = entry("root", "");
+    assert!(gate.begin_method("SCRAM-SHA-256", &known.subject).is_none());
+    let mut method = gate.begin_method("SCRAM-SHA-512", &known.subject).unwrap();
     assert!(matches!(method.handle_data(Some(b"n,,n=root,r=abc")), Step::Continue(_)));
-    let grant = |subject: &Subject| match gate.admit_known(subject) {
-        Verdict::Admit(grant) => grant.is_superuser,
-        refused => panic!("{refused:?}"),
+    let is_superuser = |known: &Entry| {
+        let verdict = verdict_by(|reply| gate.admit_known(known.clone(), reply));
+        matches!(verdict, Verdict::Admit(grant) if grant.is_superuser)
     };
-    assert!(grant(&subject));
-    subject.user_name = None;
-    assert!(!grant(&subject));
+    assert!(is_superuser(&known));
+    known.subject.user_name = None;
+    assert!(!is_superuser(&known));
     assert_eq!(verdict(&gate, entry("root", "pw")), Verdict::Refuse(ReasonCode::NotAuthorized));
 }
 

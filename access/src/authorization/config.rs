@@ -3,7 +3,7 @@
 use crate::sources::config::{
     HttpRulesConfig, LdapRulesConfig, MongodbRulesConfig, RedisRulesConfig, SqlRulesConfig,
 };
-use ringmq_core::authorization::{DenyAction, Permission};
+use ringmq_core::authorization::{CacheTerms, DenyAction, Permission};
 use ringmq_core::config::Duration;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -145,6 +145,12 @@ pub struct CacheConfig {
 impl Default for CacheConfig {
     fn default() -> CacheConfig {
         CacheConfig { enable: true, max_size: 32, ttl: Duration::from_s(60) }
+    }
+}
+
+impl From<CacheConfig> for CacheTerms {
+    fn from(config: CacheConfig) -> CacheTerms {
+        CacheTerms { answers_max: if config.enable { config.max_size } else { 0 }, ttl: config.ttl }
     }
 }
 

@@ -3,9 +3,11 @@
 //! What a client says of itself stands for itself: a value with `+` or `#` in it never becomes a wildcard. The topic then
 //! matches nothing, because no topic has such a level.
 
-use crate::placeholders::{self, SplitError};
+pub use ringmq_core::authorization::Placeholder;
+
 use ringmq_core::authorization::{Subject, TopicMatch};
 use ringmq_core::limits::STRING_BYTES_MAX;
+use ringmq_core::placeholders::{self, SplitError};
 use ringmq_core::topic::{TopicError, TopicFilter, has_wildcard};
 
 /// A topic of a rule.
@@ -24,25 +26,6 @@ pub enum TopicTemplate {
 
 /// A piece of a topic.
 pub type Part = placeholders::Part<Placeholder>;
-
-/// Something known of a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Placeholder {
-    /// `${clientid}`
-    ClientId,
-    /// `${username}`
-    UserName,
-    /// `${peerhost}`
-    PeerHost,
-    /// `${cert_common_name}`
-    CommonName,
-    /// `${cert_subject}`
-    DistinguishedName,
-    /// `${listener}`
-    Listener,
-    /// `${client_attrs.NAME}`
-    Attribute(Box<str>),
-}
 
 /// Why a text is not the topic of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +52,7 @@ impl TopicTemplate {
     /// # Errors
     /// A placeholder that does not exist, or a topic that is no filter. What is compared as a text need not be a filter.
     pub fn parse(text: &str, is_exact: bool) -> Result<TopicTemplate, TemplateError> {
-        TopicTemplate::from_parts(placeholders::split(text, Placeholder::parse)?, is_exact)
+        TopicTemplate::from_parts(placeholders::split(text, Placeholder::named)?, is_exact)
     }
 
     /// A topic of these pieces.
@@ -104,7 +87,7 @@ impl TopicTemplate {
         for part in parts {
             match part {
                 Part::Text(fixed) => text.push_str(fixed),
-                Part::Placeholder(placeholder) => placeholder.push_value(subject, text)?,
+                Part::Placeholder(placeholder) => push_value(placeholder, subject, text)?,
             }
             if text.len() > STRING_BYTES_MAX {
                 return None;
@@ -128,41 +111,9 @@ impl From<SplitError<'_>> for TemplateError {
     }
 }
 
-impl Placeholder {
-    fn parse(name: &str) -> Option<Placeholder> {
-        Some(match name {
-            "clientid" => Placeholder::ClientId,
-            "username" => Placeholder::UserName,
-            "peerhost" => Placeholder::PeerHost,
-            "cert_common_name" => Placeholder::CommonName,
-            "cert_subject" => Placeholder::DistinguishedName,
-            "listener" => Placeholder::Listener,
-            _ => {
-                let attribute = name.strip_prefix("client_attrs.").filter(|name| !name.is_empty())?;
-                Placeholder::Attribute(attribute.into())
-            }
-        })
-    }
-
-    /// Appends the client's value, if it has one that may stand in a topic.
-    fn push_value(&self, subject: &Subject, text: &mut String) -> Option<()> {
-        let value = match self {
-            Placeholder::ClientId => Some(&*subject.client_id),
-            Placeholder::UserName => subject.user_name.as_deref(),
-            Placeholder::CommonName => subject.common_name.as_deref(),
-            Placeholder::DistinguishedName => subject.distinguished_name.as_deref(),
-            Placeholder::Listener => Some(&*subject.listener),
-            Placeholder::Attribute(name) => {
-                let attribute = subject.attributes.iter().find(|(key, _)| key == name);
-                attribute.map(|(_, value)| &**value)
-            }
-            Placeholder::PeerHost => {
-                text.push_str(&subject.peer.ip().to_canonical().to_string());
-                return Some(());
-            }
-        };
-        let value = value.filter(|value| !has_wildcard(value) && !value.contains('\0'))?;
-        text.push_str(value);
-        Some(())
-    }
+/// Appends the client's value, if it has one that may stand in a topic.
+fn push_value(placeholder: &Placeholder, subject: &Subject, text: &mut String) -> Option<()> {
+    let value = placeholder.value(subject)?;
+    let may_stand = !has_wildcard(&value) && !value.contains('\0');
+    may_stand.then(|| text.push_str(&value))
 }

@@ -20,9 +20,9 @@ mod open;
 pub mod postgresql;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod topics;
 
 pub use error::{SetupError, SourceError};
 pub use lookup::{RuleAnswer, RuleSource};
-#[cfg(feature = "http")]
-pub use open::topic_sources_of;
-pub use open::{RuleSourceError, element_of, jwks_of, rule_sources_of};
+pub use open::{RuleSourceError, element_of, jwks_of, rule_sources_of, topic_sources_of};
+pub use topics::{Judging, TopicSource, TopicSources};

@@ -1,9 +1,10 @@
 //! From the configuration to elements and sources. Nobody is connected to yet, but everything that can be wrong without asking
 //! is found.
 
-use super::config::JwksConfig;
+use super::config::{HttpRulesConfig, JwksConfig};
 use super::error::SetupError;
 use super::lookup::RuleSource;
+use super::topics::TopicSource;
 use crate::authentication::jwt::KeySlot;
 use crate::authentication::{PasswordBasedConfig, RemoteAuthenticator};
 use crate::authorization::SourceConfig;
@@ -113,15 +114,24 @@ fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, 
 ///
 /// # Errors
 /// The first that cannot be set up.
-#[cfg(feature = "http")]
-pub fn topic_sources_of(configs: &[SourceConfig]) -> Result<Vec<super::http::HttpTopics>, RuleSourceError> {
+pub fn topic_sources_of(configs: &[SourceConfig]) -> Result<Vec<Box<dyn TopicSource>>, RuleSourceError> {
     let enabled = configs.iter().enumerate().filter(|(_, config)| config.is_enabled());
     let sources = enabled.filter_map(|(index, config)| match config {
         SourceConfig::Http(http) => {
             let failed = |source| RuleSourceError { index, kind: config.kind(), source };
-            Some(super::http::HttpTopics::new(http).map_err(failed))
+            Some(topic_source_of(http).map_err(failed))
         }
         _ => None,
     });
     sources.collect()
+}
+
+fn topic_source_of(config: &HttpRulesConfig) -> Result<Box<dyn TopicSource>, SetupError> {
+    #[cfg(feature = "http")]
+    return Ok(Box::new(super::http::HttpTopics::new(config)?));
+    #[cfg(not(feature = "http"))]
+    {
+        let _ = config;
+        Err(SetupError::Missing("http"))
+    }
 }

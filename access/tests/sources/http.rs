@@ -3,12 +3,14 @@
 use super::asking::{Outcome, allowed, ask, config, entry, run, runtime, superuser};
 use super::server::free_port;
 use ringmq_access::authentication::jwt::{KeySet, KeySlot};
+use ringmq_access::sources::TopicSources;
 use ringmq_access::sources::config::{HttpConfig, HttpRulesConfig, JwksConfig, SslConfig};
-use ringmq_access::sources::http::{Answer, HttpAuthenticator, HttpTopics, Jwks, Question, TopicSources};
-use ringmq_core::authorization::{Action, SourceIndex};
+use ringmq_access::sources::http::{HttpAuthenticator, HttpTopics, Jwks};
+use ringmq_core::authorization::{Action, Permission, SourceIndex};
 use ringmq_core::codec::{ProtocolVersion, QoS};
 use ringmq_core::config::Duration;
 use ringmq_core::reason::ReasonCode;
+use ringmq_shards::access::Question;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -185,7 +187,7 @@ fn a_service_is_asked_for_topics() {
     let text = format!("method = \"get\"\nurl = \"{}\"", service.url("/acl"));
     let topics = HttpTopics::new(&config::<HttpRulesConfig>(&text)).unwrap();
     let runtime = runtime();
-    let sources = TopicSources::new(vec![topics], runtime.handle().clone());
+    let sources = TopicSources::new(vec![Box::new(topics)], runtime.handle().clone());
     let (sender, answers) = mpsc::channel();
     let ask = |source: u8, topic: &str| {
         let question = Question {
@@ -206,10 +208,10 @@ fn a_service_is_asked_for_topics() {
             }
         })
     };
-    assert_eq!(ask(0, "good"), Answer::Allow);
-    assert_eq!(ask(0, "bad"), Answer::Deny);
-    assert_eq!(ask(0, "other"), Answer::Ignore);
-    assert_eq!(ask(1, "good"), Answer::Ignore, "no such source");
+    assert_eq!(ask(0, "good"), Some(Permission::Allow));
+    assert_eq!(ask(0, "bad"), Some(Permission::Deny));
+    assert_eq!(ask(0, "other"), None);
+    assert_eq!(ask(1, "good"), None, "no such source");
 }
 
 #[test]

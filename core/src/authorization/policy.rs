@@ -24,6 +24,7 @@ pub struct Policy {
     publishes_freely: bool,
     subscribes_freely: bool,
     delivers_freely: bool,
+    asks_sources: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,11 @@ impl Policy {
     /// checked. A subscription older than this policy is judged by [`Policy::filter_is_safe`].
     pub fn delivers_freely(&self) -> bool {
         self.delivers_freely
+    }
+
+    /// Whether it leaves anything to external sources.
+    pub fn asks_sources(&self) -> bool {
+        self.asks_sources
     }
 
     /// What follows when it denies.
@@ -295,10 +301,12 @@ impl PolicyBuilder {
             publishes_freely: false,
             subscribes_freely: false,
             delivers_freely: false,
+            asks_sources: false,
         };
         policy.publishes_freely = policy.allows_all(PUBLISH_BITS);
         policy.subscribes_freely = policy.allows_all(SUBSCRIBE_BITS);
         policy.delivers_freely = policy.denies_nothing_reachable();
+        policy.asks_sources = policy.entries.iter().any(|entry| matches!(entry.effect, Effect::Ask(_)));
         policy.index = Indexed::of(&policy);
         policy
     }

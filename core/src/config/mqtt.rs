@@ -67,6 +67,16 @@ pub enum RejectV3 {
     Drop,
 }
 
+/// What happens to a PUBLISH that is larger than `max_packet_size`. Other packets end the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OversizePolicy {
+    /// The connection is closed, with reason 0x95.
+    Disconnect,
+    /// It is discarded as it comes and counted; above QoS 0 its publisher is told so.
+    Drop,
+}
+
 /// A field of a certificate that names its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +89,10 @@ pub enum CertificateField {
     Dn,
     /// The first alternative name that is a DNS name, URI or mail address.
     San,
+    /// The whole certificate: its DER in base64, as between the first and the last line of PEM, on one line.
+    Pem,
+    /// MD5 of its DER, in hexadecimal.
+    Md5,
 }
 
 /// Protocol behaviour; the keys and defaults users of EMQX know. No key takes effect before a restart.
@@ -89,6 +103,8 @@ pub struct MqttConfig {
     pub idle_timeout: Duration,
     /// The largest packet accepted, fixed header included. 1KB to 256MB.
     pub max_packet_size: ByteSize,
+    /// What happens to a larger PUBLISH.
+    pub max_packet_size_policy: OversizePolicy,
     /// The longest client id in bytes. 23 to 65535.
     pub max_clientid_len: u16,
     /// The most levels a topic name or filter may have. 1 to 65535.
@@ -111,6 +127,12 @@ pub struct MqttConfig {
     pub response_information: String,
     /// Keep alive in seconds imposed on all clients; 0 leaves it to the client. 0 to 65535.
     pub server_keepalive: u16,
+    /// The least keep alive in seconds that a client may ask for; 0 for no bound. v5 clients that ask for less get this one and
+    /// are told, others are refused. 0 to 65535.
+    pub min_keepalive: u16,
+    /// The greatest keep alive in seconds that a client may ask for, who must ask for one then; 0 for no bound. As with
+    /// `min_keepalive`. 0 to 65535.
+    pub max_keepalive: u16,
     /// A client is silent too long after keep alive × this. 1.0 to 10.0.
     pub keepalive_multiplier: f64,
     /// Session expiry of 3.x clients with clean session = 0.
@@ -133,7 +155,7 @@ pub struct MqttConfig {
     pub max_mqueue_bytes: ByteSize,
     /// What happens when the queue is full.
     pub mqueue_full_policy: QueueFullPolicy,
-    /// What 3.x publishers meet where `reject` refuses their message.
+    /// What 3.x publishers meet where `reject`, a quota or [`OversizePolicy::Drop`] refuses their message.
     pub mqueue_reject_v3: RejectV3,
     /// The priority of topics that `mqueue_priorities` does not name.
     pub mqueue_default_priority: DefaultPriority,
@@ -156,6 +178,20 @@ pub struct MqttConfig {
 }
 
 impl MqttConfig {
+    /// The keep alive in force for a client that asks for `asked_s`; 0 for none.
+    pub fn granted_keep_alive_s(&self, asked_s: u16) -> u16 {
+        if self.server_keepalive > 0 {
+            return self.server_keepalive;
+        }
+        let is_bounded = self.max_keepalive > 0;
+        match asked_s {
+            0 if is_bounded => self.max_keepalive,
+            0 => 0,
+            asked_s if is_bounded => asked_s.max(self.min_keepalive).min(self.max_keepalive),
+            asked_s => asked_s.max(self.min_keepalive),
+        }
+    }
+
     /// The priority of a topic's messages in a queue.
     pub fn priority_of(&self, topic: &str) -> Priority {
         self.mqueue_priorities.of(topic).unwrap_or_else(|| self.mqueue_default_priority.into())
@@ -167,6 +203,7 @@ impl Default for MqttConfig {
         MqttConfig {
             idle_timeout: Duration::from_s(15),
             max_packet_size: ByteSize(1 << 20),
+            max_packet_size_policy: OversizePolicy::Disconnect,
             max_clientid_len: 65_535,
             max_topic_levels: 128,
             max_topic_alias: 65_535,
@@ -178,6 +215,8 @@ impl Default for MqttConfig {
             ignore_loop_deliver: false,
             response_information: String::new(),
             server_keepalive: 0,
+            min_keepalive: 0,
+            max_keepalive: 0,
             keepalive_multiplier: 1.5,
             session_expiry_interval: Duration::from_s(2 * 3600),
             max_session_expiry_interval: Duration::INFINITY,

@@ -411,7 +411,7 @@ impl World {
         let inbound = session.handle_publish(&publish, cx!(self), &mut line.out);
         let (_, routed) = self.published.get_mut(&serial).expect("published before");
         match inbound.expect("a client that keeps the rules is not refused") {
-            Inbound::Route { aliased } => {
+            Inbound::Route { aliased, .. } => {
                 assert_eq!(aliased.as_deref().unwrap_or(publish.topic), topic);
                 *routed += 1;
                 assert!(qos == QoS::AtLeastOnce || *routed == 1, "{serial} routed {routed} times");

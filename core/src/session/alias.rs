@@ -18,13 +18,12 @@ const ALIASES_IN_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Link {
     pub(super) terms: Terms,
-    pub(super) aliases_in: AliasesIn,
-    pub(super) aliases_out: AliasesOut,
+    pub(super) aliases: Aliases,
 }
 
 impl Link {
     pub(super) fn new(terms: Terms) -> Link {
-        Link { terms, aliases_in: AliasesIn::default(), aliases_out: AliasesOut::default() }
+        Link { terms, aliases: Aliases::default() }
     }
 
     /// Topic aliases the broker may set up.
@@ -33,23 +32,26 @@ impl Link {
     }
 }
 
-/// Aliases the client has set up, at most `ALIASES_IN_BYTES_MAX` bytes of topics.
+/// The aliases of a connection. Most have none, so there is a pointer and no more.
 #[derive(Debug, Default)]
-pub struct AliasesIn(Option<Box<TopicsIn>>);
+pub struct Aliases(Option<Box<Tables>>);
 
 #[derive(Debug, Default)]
-struct TopicsIn {
-    topics: SeededMap<NonZeroU16, Arc<str>>,
-    bytes: usize,
+struct Tables {
+    /// What the client has set up, at most `ALIASES_IN_BYTES_MAX` bytes of topics.
+    topics_in: SeededMap<NonZeroU16, Arc<str>>,
+    bytes_in: usize,
+    /// What the broker has set up; the first topics win, none is ever replaced.
+    aliases_out: SeededMap<Box<str>, NonZeroU16>,
 }
 
-impl AliasesIn {
-    /// The topic an alias stands for.
+impl Aliases {
+    /// The topic that an alias of the client's stands for.
     pub fn find(&self, alias: NonZeroU16) -> Option<&str> {
-        self.0.as_ref().and_then(|table| table.topics.get(&alias)).map(|topic| &**topic)
+        self.0.as_ref().and_then(|tables| tables.topics_in.get(&alias)).map(|topic| &**topic)
     }
 
-    /// Sets up or follows an alias; returns the topic it stands for.
+    /// Sets up or follows an alias of the client's; returns the topic it stands for.
     ///
     /// # Errors
     /// 0x94 beyond `alias_max`, 0x82 for an alias that was never set up, 0x97 for more topics than the broker keeps.
@@ -58,33 +60,27 @@ impl AliasesIn {
             return Err(Violation::new(ReasonCode::TopicAliasInvalid, "topic alias beyond the maximum"));
         }
         if topic.is_empty() {
-            let known = self.0.as_ref().and_then(|table| table.topics.get(&alias));
+            let known = self.0.as_ref().and_then(|tables| tables.topics_in.get(&alias));
             return known.cloned().ok_or(Violation::protocol("unknown topic alias"));
         }
-        let table = self.0.get_or_insert_default();
-        let known = table.topics.get(&alias);
+        let tables = self.0.get_or_insert_default();
+        let known = tables.topics_in.get(&alias);
         if let Some(known) = known.filter(|known| ***known == *topic) {
             return Ok(Arc::clone(known));
         }
-        let bytes = table.bytes - known.map_or(0, |known| known.len()) + topic.len();
+        let bytes = tables.bytes_in - known.map_or(0, |known| known.len()) + topic.len();
         if bytes > ALIASES_IN_BYTES_MAX {
             return Err(Violation::new(ReasonCode::QuotaExceeded, "too many bytes of aliased topics"));
         }
-        table.bytes = bytes;
+        tables.bytes_in = bytes;
         let topic: Arc<str> = topic.into();
-        table.topics.insert(alias, Arc::clone(&topic));
+        tables.topics_in.insert(alias, Arc::clone(&topic));
         Ok(topic)
     }
-}
 
-/// Aliases the broker has set up; the first topics win, none is ever replaced.
-#[derive(Debug, Default)]
-pub struct AliasesOut(Option<Box<SeededMap<Box<str>, NonZeroU16>>>);
-
-impl AliasesOut {
-    /// The alias for a topic, and whether the client knows it already; `None` when all `alias_max` are taken.
+    /// The broker's alias for a topic, and whether the client knows it already; `None` when all `alias_max` are taken.
     pub fn assign(&mut self, topic: &str, alias_max: u16) -> Option<(NonZeroU16, bool)> {
-        let aliases = self.0.get_or_insert_default();
+        let aliases = &mut self.0.get_or_insert_default().aliases_out;
         if let Some(&alias) = aliases.get(topic) {
             return Some((alias, true));
         }
@@ -94,10 +90,10 @@ impl AliasesOut {
         Some((alias, false))
     }
 
-    /// Takes back an alias whose first PUBLISH was not sent after all.
+    /// Takes back an alias of the broker's whose first PUBLISH was not sent after all.
     pub fn revoke(&mut self, topic: &str) {
-        if let Some(aliases) = &mut self.0 {
-            aliases.remove(topic);
+        if let Some(tables) = &mut self.0 {
+            tables.aliases_out.remove(topic);
         }
     }
 }

@@ -175,6 +175,8 @@ pub enum DropReason {
     StoreFull,
     /// The store cannot give its body back: the disk has damaged it.
     StoreLost,
+    /// Its topic is not behind the mountpoint of the connection.
+    Mountpoint,
 }
 
 /// What became of a delivery.

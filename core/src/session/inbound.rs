@@ -94,10 +94,12 @@ impl InboundQos2 {
 /// What the driver must do with a PUBLISH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
-    /// Route it, then call [`Session::handle_routed`]. `aliased` is the topic if the packet used an alias.
+    /// Route it, then call [`Session::handle_routed`].
     Route {
         /// The topic an alias stands for; `None` when the packet's own topic counts.
         aliased: Option<Arc<str>>,
+        /// The topic behind the client's mountpoint, by which it is routed; `None` when there is no mountpoint.
+        mounted: Option<Box<str>>,
     },
     /// A repetition; it has been answered.
     Settled,
@@ -114,6 +116,10 @@ pub enum Routed {
     Refused,
     /// The client may not publish it.
     Denied,
+    /// The client has published as much as it may for now.
+    OverQuota,
+    /// It is larger than packets may be, and was not read.
+    TooLarge,
 }
 
 impl Session {
@@ -142,13 +148,19 @@ impl Session {
             return Err(Violation::protocol("subscription identifier in a PUBLISH from a client"));
         }
         let aliased = match publish.properties.topic_alias {
-            Some(alias) => Some(link.aliases_in.resolve(alias, publish.topic, link.terms.alias_in_max)?),
+            Some(alias) => Some(link.aliases.resolve(alias, publish.topic, link.terms.alias_in_max)?),
             None => None,
         };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
         if topic.bytes().filter(|byte| *byte == b'/').count() >= usize::from(cx.config.max_topic_levels) {
             return Err(Violation::new(ReasonCode::TopicNameInvalid, "topic has too many levels"));
         }
+        let mounted = match &self.mount {
+            Some(mount) => Some(mount.mount(topic).map_err(|_| {
+                Violation::new(ReasonCode::TopicNameInvalid, "topic is too long behind the mountpoint")
+            })?),
+            None => None,
+        };
         if let (QoS::AtLeastOnce, Some(packet_id)) = (publish.qos, publish.packet_id)
             && link.terms.version == ProtocolVersion::V5
             && self.flows.as_ref().is_some_and(|flows| flows.inbound.holds(packet_id))
@@ -165,7 +177,7 @@ impl Session {
             }
             self.begin_qos2(packet_id, cx)?;
         }
-        Ok(Inbound::Route { aliased })
+        Ok(Inbound::Route { aliased, mounted })
     }
 
     /// Whether a v5 client uses this identifier for a QoS 2 message already, so that another packet with it is answered
@@ -225,8 +237,8 @@ impl Session {
         let reason = match routed {
             Routed::NoSubscribers if v5 => ReasonCode::NoMatchingSubscribers,
             // Other clients cannot be told, and get no answer: their connection is closed.
-            Routed::Refused if v5 => ReasonCode::QuotaExceeded,
-            Routed::Refused => return,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge if v5 => ReasonCode::QuotaExceeded,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge => return,
             // Other clients cannot be told, and would send it again.
             Routed::Denied if v5 => ReasonCode::NotAuthorized,
             _ => ReasonCode::Success,

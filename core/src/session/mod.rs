@@ -35,13 +35,15 @@ pub use violation::Violation;
 
 use crate::client_id::ClientId;
 use crate::codec::{Publish, QoS, Will};
-use crate::config::MqttConfig;
+use crate::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use crate::metrics::Tally;
 use crate::publication::PublicationRef;
 use crate::time::Timestamp;
+use crate::topic::{Mountpoint, TopicFilter, filter_matches};
 use inbound::InboundQos2;
 use inflight::Inflight;
 use queue::Queue;
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use subscriptions::Subscriptions;
 
@@ -50,7 +52,7 @@ use subscriptions::Subscriptions;
 pub struct Cx<'a> {
     /// The moment of this pass.
     pub now: Timestamp,
-    /// The `[mqtt]` section.
+    /// The `[mqtt]` section, as it is for the zone of the session.
     pub config: &'a MqttConfig,
     /// The shard's counters.
     pub tally: &'a mut Tally,
@@ -67,11 +69,14 @@ pub struct Session {
     flows: Option<Box<Flows>>,
     will: Option<Box<Will>>,
     link: Option<Link>,
+    /// What stands before the topics of its client, since that came last.
+    mount: Option<Box<Mountpoint>>,
     /// Set while the session is remembered beyond the process.
     number: Option<SessionNumber>,
     expiry_interval_s: u32,
     /// The packet identifier given out last before the flows went.
     last_id: u16,
+    zone: ZoneId,
 }
 
 /// Messages that are neither here nor there: most sessions have none most of the time.
@@ -91,9 +96,11 @@ impl Session {
             flows: None,
             will: None,
             link: None,
+            mount: None,
             number: None,
             expiry_interval_s: 0,
             last_id: 0,
+            zone: ZoneId::DEFAULT,
         }
     }
 
@@ -143,6 +150,57 @@ impl Session {
         self.link = Some(Link::new(terms));
     }
 
+    /// The zone of the listener that its client came through last.
+    pub fn zone(&self) -> ZoneId {
+        self.zone
+    }
+
+    /// The client has come through a listener of this zone: its queue follows the settings of that, `config`, from now on. What
+    /// is too much by them stays until a message comes.
+    pub fn enter_zone(&mut self, zone: ZoneId, config: &MqttConfig, memory: &dyn Memory) {
+        if zone == self.zone {
+            return;
+        }
+        self.zone = zone;
+        if let Some(flows) = &mut self.flows {
+            flows.queue.arrange(config, memory);
+        }
+    }
+
+    /// From now on this stands before the topics of its client. Subscriptions, queued messages and the will are what they are,
+    /// mountpoint and all. Call before [`Session::attach`].
+    pub fn mount(&mut self, mountpoint: Option<Box<Mountpoint>>) {
+        self.mount = mountpoint;
+    }
+
+    /// Whether something stands before the topics of its client.
+    pub fn is_mounted(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    /// What stands before the topics of its client; empty for nothing.
+    pub fn mountpoint(&self) -> &str {
+        self.mount.as_deref().map_or("", Mountpoint::as_str)
+    }
+
+    /// A topic as its client knows it; none for one that is not behind its mountpoint, and for one that begins with a dollar
+    /// sign there and is only matched by filters that begin with a wildcard there. [MQTT-4.7.2-1]
+    pub fn own_topic<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        own_topic(self.mount.as_deref(), &self.subscriptions, topic)
+    }
+
+    /// A filter of its client's as it is entered. One that is none stays what it is.
+    pub fn mounted_filter<'a>(&self, filter: &'a str) -> Cow<'a, str> {
+        let mounted = self.mount.as_ref().and_then(|mount| mount.mount_filter(filter).ok());
+        mounted.map_or(Cow::Borrowed(filter), |filter| Cow::Owned(filter.into()))
+    }
+
+    /// A filter, as it was entered, without the prefix of a share group and as its client knows it.
+    pub fn own_filter<'a>(&self, text: &'a str) -> &'a str {
+        let filter = TopicFilter::parse(text).map_or(text, |parsed| parsed.filter);
+        self.mount.as_ref().and_then(|mount| mount.unmount(filter)).unwrap_or(filter)
+    }
+
     /// Sets what the client asks of its queue, now and until it asks again.
     pub fn ask_queue(&mut self, terms: QueueTerms) {
         if self.flows.is_some() || terms != QueueTerms::default() {
@@ -185,17 +243,26 @@ impl Session {
         self.flows.as_ref()?.queue.oldest_stored()
     }
 
-    /// The topic of a PUBLISH before it is handled: its own, or what its alias stands for.
-    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
+    /// The topic of a PUBLISH as its client knows it, before it is handled: its own, or what its alias stands for.
+    pub fn own_topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
         match publish.properties.topic_alias {
-            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases_in.find(alias),
+            Some(alias) if publish.topic.is_empty() => self.link.as_ref()?.aliases.find(alias),
             _ => Some(publish.topic),
         }
     }
 
-    /// Whether the client asks for messages to be refused rather than lost, whatever is configured.
-    pub fn asks_to_reject(&self) -> bool {
-        self.queue_terms().asks_to_reject()
+    /// The topic that a PUBLISH is routed by, before it is handled: its own, or what its alias stands for, behind the mountpoint.
+    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<Cow<'a, str>> {
+        let own = self.own_topic_of(publish)?;
+        match &self.mount {
+            None => Some(Cow::Borrowed(own)),
+            Some(mount) => mount.mount(own).ok().map(|topic| Cow::Owned(topic.into())),
+        }
+    }
+
+    /// Whether its messages are refused rather than one of them lost: the client asks for that, or `config` has it so.
+    pub fn rejects(&self, config: &MqttConfig) -> bool {
+        self.queue_terms().bounds(config).policy == QueueFullPolicy::Reject
     }
 
     /// Whether a message is to be refused rather than this session lose one: it is above QoS 0, the client cannot be sent it
@@ -249,6 +316,21 @@ impl Session {
             self.last_id = flows.inflight.last_id();
         }
     }
+}
+
+/// [`Session::own_topic`] of a session with these parts.
+fn own_topic<'a>(
+    mount: Option<&Mountpoint>,
+    subscriptions: &Subscriptions,
+    topic: &'a str,
+) -> Option<&'a str> {
+    let Some(mount) = mount else { return Some(topic) };
+    let own = mount.unmount(topic)?;
+    let is_visible = |text: &str| {
+        let filter = TopicFilter::parse(text).ok().and_then(|parsed| mount.unmount(parsed.filter));
+        filter.is_some_and(|filter| filter_matches(filter, own))
+    };
+    (!own.starts_with('$') || subscriptions.iter().any(|(text, _)| is_visible(text))).then_some(own)
 }
 
 impl Flows {

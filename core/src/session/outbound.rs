@@ -7,11 +7,12 @@ use super::inflight::{Inflight, Phase};
 use super::outbox::Outbox;
 use super::queue::await_first;
 use super::template::{TemplateCache, packet, set_packet_id};
-use super::{Cx, Flows, Session};
+use super::{Cx, Flows, Session, own_topic};
 use crate::codec::{Ack, AckKind, PacketId, Publish, QoS};
 use crate::metrics::Metric;
 use crate::publication::Publication;
 use crate::reason::ReasonCode;
+use crate::topic::Mountpoint;
 
 impl Session {
     /// Delivers a message to this session: into `out` if the connection can take it now, else into the queue.
@@ -141,16 +142,17 @@ impl Session {
             };
             let reason = match message.body(cx.memory) {
                 Body::Here(publication) => {
-                    let qos = message.qos;
-                    if let Some(at) = append(&to_packet(message, &publication, cx), link, out) {
+                    let publish = unmounted(to_packet(message, &publication, cx), self.mount.as_deref());
+                    if let Some(at) = publish.as_ref().and_then(|publish| append(publish, link, out)) {
+                        let qos = message.qos;
                         out.mark_dup(at, entry.packet_id);
                         inflight.note_resent();
                         cx.count_sent(qos);
                         continue;
                     }
-                    // This connection takes smaller packets than the one before. It is as if the delivery were
-                    // complete. [MQTT-3.1.2-25]
-                    DropReason::TooLarge
+                    // This connection takes smaller packets than the one before, or has another mountpoint. It is as if the
+                    // delivery were complete. [MQTT-3.1.2-25]
+                    if publish.is_none() { DropReason::Mountpoint } else { DropReason::TooLarge }
                 }
                 Body::Away => return await_first(inflight.messages_to_resend(), self.number, cx.memory),
                 Body::Lost => DropReason::StoreLost,
@@ -175,17 +177,26 @@ impl Session {
                 break;
             }
             let is_expired = front.expires_at() <= cx.now;
+            let mount = self.mount.as_deref();
             let body = if is_expired { Body::Lost } else { front.body(cx.memory) };
-            if body == Body::Away {
+            let useless = match &body {
+                Body::Here(publication) => {
+                    let topic = publication.topic();
+                    let is_outside =
+                        mount.is_some() && own_topic(mount, &self.subscriptions, topic).is_none();
+                    is_outside.then_some(DropReason::Mountpoint)
+                }
                 // Messages keep their order: those behind it wait as well.
-                return await_first(queue.iter(), self.number, cx.memory);
-            }
+                Body::Away => return await_first(queue.iter(), self.number, cx.memory),
+                Body::Lost if is_expired => Some(DropReason::Expired),
+                Body::Lost => Some(DropReason::StoreLost),
+            };
             let Some(message) = queue.pop() else { return };
-            if let Body::Here(publication) = body {
-                send_queued(message, &publication, self.number, link, inflight, cx, out);
+            if let (None, Body::Here(publication)) = (useless, &body) {
+                send_queued((message, publication), (self.number, mount), link, inflight, cx, out);
                 continue;
             }
-            cx.count_drop(if is_expired { DropReason::Expired } else { DropReason::StoreLost }, 1);
+            cx.count_drop(useless.unwrap_or(DropReason::StoreLost), 1);
             if let Some(stored) = message.stored() {
                 cx.memory.forget(stored);
             }
@@ -204,8 +215,13 @@ impl Session {
         let Some(link) = self.link.as_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
         let view = delivery.message.view();
         let Delivery { qos, retain, subscription_ids, .. } = delivery;
-        let start = if link.terms.alias_out_max > 0 {
-            append_aliased(packet(view, qos, retain, subscription_ids, cx.now), link, out)
+        let start = if link.terms.alias_out_max > 0 || self.mount.is_some() {
+            let publish = packet(view, qos, retain, subscription_ids, cx.now);
+            let Some(publish) = unmounted(publish, self.mount.as_deref()) else {
+                cx.count_drop(DropReason::Mountpoint, 1);
+                return Delivered::Dropped(DropReason::Mountpoint);
+            };
+            append_aliased(publish, link, out)
         } else {
             let bytes = templates.encoded(view, link.terms.version, qos, retain, subscription_ids, cx.now);
             let fits = !bytes.is_empty() && bytes.len() <= link.terms.packet_bytes_max as usize;
@@ -298,15 +314,15 @@ impl Session {
 
 /// As `Session::send`, for a message of the queue, which is encoded for this client alone.
 fn send_queued(
-    mut message: Outgoing,
-    publication: &Publication,
-    number: Option<SessionNumber>,
+    (mut message, publication): (Outgoing, &Publication),
+    (number, mount): (Option<SessionNumber>, Option<&Mountpoint>),
     link: &mut Link,
     inflight: &mut Inflight,
     cx: &mut Cx<'_>,
     out: &mut Outbox,
 ) {
-    let Some(start) = append_aliased(to_packet(&message, publication, cx), link, out) else {
+    let publish = unmounted(to_packet(&message, publication, cx), mount);
+    let Some(start) = publish.and_then(|publish| append_aliased(publish, link, out)) else {
         if let Some(stored) = message.stored() {
             cx.memory.forget(stored);
         }
@@ -348,6 +364,14 @@ fn to_packet<'a>(message: &Outgoing, publication: &'a Publication, cx: &Cx<'_>) 
     packet(publication.view(), message.qos, message.retain, message.subscription_ids(), cx.now)
 }
 
+/// The packet with its topic as the client knows it; none if it is not behind its mountpoint.
+fn unmounted<'a>(publish: Publish<'a>, mount: Option<&Mountpoint>) -> Option<Publish<'a>> {
+    match mount {
+        None => Some(publish),
+        Some(mount) => mount.unmount(publish.topic).map(|topic| Publish { topic, ..publish }),
+    }
+}
+
 /// Appends a packet with a topic alias if there is one to be had; returns where it starts. `None` when the client's
 /// Maximum Packet Size is too small for it.
 fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -> Option<usize> {
@@ -356,7 +380,7 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
         return append(&publish, link, out);
     }
     let topic = publish.topic;
-    let Some((alias, is_known)) = link.aliases_out.assign(topic, alias_max) else {
+    let Some((alias, is_known)) = link.aliases.assign(topic, alias_max) else {
         return append(&publish, link, out);
     };
     publish.properties.topic_alias = Some(alias);
@@ -368,7 +392,7 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
     }
     if !is_known {
         // The client never saw this alias.
-        link.aliases_out.revoke(topic);
+        link.aliases.revoke(topic);
     }
     // An alias takes three bytes; without them the packet may fit.
     publish.properties.topic_alias = None;
@@ -413,6 +437,7 @@ impl Cx<'_> {
             DropReason::Expired => Metric::DeliveryDroppedExpired,
             DropReason::StoreFull => Metric::DeliveryDroppedStoreFull,
             DropReason::StoreLost => Metric::DeliveryDroppedStoreLost,
+            DropReason::Mountpoint => Metric::DeliveryDroppedMountpoint,
         };
         self.tally.add(metric, count);
         self.tally.add(Metric::DeliveryDropped, count);

@@ -100,7 +100,7 @@ impl Subscriptions {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&str, &Subscription)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Subscription)> {
         let (few, many) = match &self.0 {
             Place::Few(list) => (&list[..], None),
             Place::Many(table) => (&[][..], Some(table)),
@@ -123,7 +123,7 @@ pub enum Change {
 /// The answer to one filter of a SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterVerdict {
-    /// The filter as the client wrote it, share prefix included.
+    /// The filter, share prefix included: behind the mountpoint if it was granted.
     pub filter: Box<str>,
     /// The code for SUBACK.
     pub reason: ReasonCode,
@@ -179,6 +179,13 @@ impl Session {
     }
 
     fn grant(&mut self, filter: Box<str>, subscription: Subscription, cx: &Cx<'_>) -> FilterVerdict {
+        let filter = match self.mount.as_ref().map(|mount| mount.mount_filter(&filter)) {
+            None => filter,
+            Some(Ok(mounted)) => mounted,
+            Some(Err(_)) => {
+                return FilterVerdict { filter, reason: ReasonCode::TopicFilterInvalid, granted: None };
+            }
+        };
         let reason = match subscription.options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQos1,

@@ -40,11 +40,7 @@ impl Terms {
             version: connect.version,
             bridge: connect.bridge,
             no_problem_information: properties.no_problem_information,
-            keep_alive_s: if config.server_keepalive > 0 {
-                config.server_keepalive
-            } else {
-                connect.keep_alive_s
-            },
+            keep_alive_s: config.granted_keep_alive_s(connect.keep_alive_s),
             send_window: client_window.min(config.max_inflight).max(1),
             receive_maximum: if v5 { config.max_awaiting_rel.max(1) } else { u16::MAX },
             packet_bytes_max: properties
@@ -108,6 +104,13 @@ pub fn refusal(connect: &Connect, config: &MqttConfig) -> Option<ReasonCode> {
     {
         // A session nobody can name cannot be resumed. [MQTT-3.1.3-8 of 3.1.1]; 3.1 requires an identifier always.
         return Some(ReasonCode::ClientIdentifierNotValid);
+    }
+    if !v5 && config.server_keepalive == 0 {
+        let granted_s = config.granted_keep_alive_s(connect.keep_alive_s);
+        if granted_s != connect.keep_alive_s {
+            // Only v5 has a way to tell the client that another one holds.
+            return Some(ReasonCode::ImplementationSpecificError);
+        }
     }
     let will = connect.will.as_deref()?;
     if (will.qos as u8) > config.max_qos_allowed {

@@ -5,6 +5,7 @@
 mod error;
 mod filter;
 mod matches;
+mod mountpoint;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 pub use error::TopicError;
 pub use filter::{QUEUE_SHARE, TopicFilter};
 pub use matches::filter_matches;
+pub use mountpoint::{MountError, MountTemplate, MountTemplateError, Mountpoint};
 pub use name::validate_topic_name;
 
 /// Whether `filter` contains a wildcard character. For a valid filter that means it has a wildcard level; a valid

@@ -20,8 +20,8 @@ pub use message::{
     Retained, Sent,
 };
 pub use session::{
-    ArchivedQueueTerms, ArchivedSession, ArchivedSubscription, ArchivedWill, QueueTerms, Session,
-    Subscription, Will,
+    ArchivedQueueTerms, ArchivedSession, ArchivedSessionZone, ArchivedSubscription, ArchivedWill, QueueTerms,
+    Session, SessionZone, Subscription, Will,
 };
 
 /// A type that is stored under one kind.

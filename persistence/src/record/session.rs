@@ -66,6 +66,21 @@ impl Record for QueueTerms {
     const KIND: u16 = 0x0A01;
 }
 
+/// The zone of a session whose client came last through a listener of another one than `default`. Of two of a session the one
+/// with the higher id counts.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct SessionZone {
+    /// The session's number.
+    pub session: u64,
+    /// The name of the zone in the broker's configuration.
+    pub zone: String,
+}
+
+impl Record for SessionZone {
+    const KIND: u16 = 0x0B01;
+}
+
 /// A subscription of a session. Of two with the same filter the one with the higher id counts.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 #[rkyv(derive(Debug))]

@@ -73,6 +73,7 @@ fn every_kind_comes_back_as_it_was() {
     check(Applied { from: 6, sequence: u64::MAX });
     check(QueueTerms { session: 1, len_max: Some(7), policy: None });
     check(QueueTerms { session: 1, len_max: None, policy: Some(4) });
+    check(SessionZone { session: 1, zone: "plant".to_owned() });
 }
 
 #[test]
@@ -111,6 +112,7 @@ fn kinds_differ() {
         Received::KIND,
         Retained::KIND,
         QueueTerms::KIND,
+        SessionZone::KIND,
     ];
     kinds.sort_unstable();
     assert!(kinds.windows(2).all(|pair| pair[0] < pair[1]));

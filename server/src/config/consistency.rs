@@ -2,12 +2,9 @@
 
 use super::Config;
 use super::error::ConfigError;
-use super::known::PRIORITIES;
 use super::setting::{KeyPath, Origins};
+use super::zone::check_zones;
 use std::net::SocketAddr;
-
-/// Entries of `mqtt.mqueue_priorities`, all of which a queued message may be compared with.
-const PRIORITIES_MAX: usize = 256;
 
 /// Refuses keys that contradict each other.
 pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
@@ -26,9 +23,26 @@ pub fn check_consistency(config: &Config, origins: &Origins) -> Result<(), Confi
         }
         taken.push((key, address));
     }
-    let entries = config.mqtt.mqueue_priorities.len();
-    if entries > PRIORITIES_MAX {
-        return Err(ConfigError::Entries { section: PRIORITIES, entries, entries_max: PRIORITIES_MAX });
+    check_proxies(config, origins)?;
+    check_zones(config, origins)
+}
+
+/// A header that nobody is believed for would do nothing, and the operator would not notice.
+fn check_proxies(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
+    for (kind, name, listener) in config.listeners.enabled() {
+        let Some(options) = &listener.websocket else { continue };
+        if options.proxy_address_header.is_empty() || !options.trusted_proxies.is_empty() {
+            continue;
+        }
+        let section = KeyPath::dotted("listeners").child(kind.name()).child(name).child("websocket");
+        let header = section.child("proxy_address_header");
+        return Err(ConfigError::Conflict {
+            first: format!("{header} ({})", origins.of(&header)),
+            second: section.child("trusted_proxies").to_string(),
+            conflict:
+                "do not go together: name the proxies whose header is believed, or set the header to \"\""
+                    .to_owned(),
+        });
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// A name the operator chose for a listener or log target.
+    /// A name the operator chose for a listener, a zone or a log target.
     #[error(
         "{section}.{name:?} ({origin}): the name must be 1 to {bytes_max} letters, digits, `_`, `-` or `:`; choose another"
     )]
@@ -109,14 +109,28 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// More entries than a section may have.
-    #[error("{section} has {entries} entries; at most {entries_max} are allowed, use filters with wildcards")]
+    #[error("{section} has {entries} entries; at most {entries_max} are allowed, {remedy}")]
     Entries {
         /// The section.
-        section: &'static str,
+        section: String,
         /// What it has.
         entries: usize,
         /// The bound.
         entries_max: usize,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// A listener of a zone that is not there.
+    #[error(
+        "{key} = {zone:?} ({origin}): there is no such zone; add a section [zones.{zone}.mqtt], or name one that is there, such as \"default\""
+    )]
+    NoZone {
+        /// The key.
+        key: KeyPath,
+        /// Where it was set.
+        origin: Origin,
+        /// The name.
+        zone: String,
     },
     /// Two keys that cannot both hold.
     #[error("{first} and {second} {conflict}")]
@@ -166,11 +180,21 @@ impl ConfigError {
 
     /// A [`ConfigError::BadValue`] in the words of the rule.
     pub fn value(setting: &Setting, rule: &Rule) -> ConfigError {
+        let last = setting.path.segments().last();
+        let is_crt =
+            last.is_some_and(|key| key.starts_with("peer_cert_as_")) && setting.value.as_str() == Some("crt");
+        let why =
+            if is_crt { "; not crt: the certificate's DER is no text, which names must be" } else { "" };
+        ConfigError::form(setting, &format!("{rule}{why}"))
+    }
+
+    /// A [`ConfigError::BadValue`].
+    pub fn form(setting: &Setting, expected: &str) -> ConfigError {
         ConfigError::BadValue {
             key: setting.path.clone(),
             value: shown(&setting.value),
             origin: setting.origin.clone(),
-            expected: rule.to_string(),
+            expected: expected.to_owned(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the items of a list, and texts of a certain form, must be.
 
-use ringmq_shards::config::{Origins, RequestPath, SourceRule, Subprotocols};
+use super::known::is_name;
+use ringmq_core::topic::MountTemplate;
+use ringmq_shards::config::{HeaderName, Origins, RequestPath, SourceRule, Subprotocols, TrustedProxy};
 use std::fmt;
 use toml::Value;
 
@@ -15,6 +17,8 @@ pub enum Item {
     CertificateFiles,
     /// A version of TLS.
     TlsVersion,
+    /// A proxy that is believed.
+    TrustedProxy,
 }
 
 impl Item {
@@ -28,6 +32,7 @@ impl Item {
                 table.len() == 2 && is_text(table.get("certfile")) && is_text(table.get("keyfile"))
             }),
             Item::TlsVersion => value.as_str().is_some_and(|text| TLS_VERSIONS.contains(&text)),
+            Item::TrustedProxy => value.as_str().is_some_and(|text| text.parse::<TrustedProxy>().is_ok()),
         }
     }
 }
@@ -40,6 +45,7 @@ impl fmt::Display for Item {
             ),
             Item::CertificateFiles => f.write_str("{ certfile = \"a PEM file\", keyfile = \"a PEM file\" }"),
             Item::TlsVersion => f.write_str("\"tlsv1.3\" or \"tlsv1.2\""),
+            Item::TrustedProxy => f.write_str("an address or a network such as \"10.0.0.0/8\""),
         }
     }
 }
@@ -53,6 +59,12 @@ pub enum Word {
     Subprotocols,
     /// Origins of web pages.
     Origins,
+    /// The name of a header of HTTP, or nothing.
+    HeaderName,
+    /// The name of a zone.
+    Name,
+    /// What stands before topics.
+    Mountpoint,
 }
 
 impl Word {
@@ -62,6 +74,9 @@ impl Word {
             Word::RequestPath => text.parse::<RequestPath>().is_ok(),
             Word::Subprotocols => text.parse::<Subprotocols>().is_ok(),
             Word::Origins => text.parse::<Origins>().is_ok(),
+            Word::HeaderName => text.parse::<HeaderName>().is_ok(),
+            Word::Name => is_name(text),
+            Word::Mountpoint => text.parse::<MountTemplate>().is_ok(),
         }
     }
 }
@@ -69,11 +84,17 @@ impl Word {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Word::HeaderName => "the name of a header such as x-forwarded-for, or \"\" for none",
             Word::RequestPath => "a path such as /mqtt, without spaces, ? and #",
             Word::Subprotocols => "subprotocols, separated by commas, such as mqtt, mqttv3.1",
             Word::Origins => {
                 "origins, separated by commas, such as https://example.com, http://localhost:8080"
             }
+            Word::Mountpoint => {
+                "levels of a topic that end with / and hold no +, # and leading $, such as plant/${clientid}/, or nothing; with \
+                 ${clientid}, ${username}, ${peerhost}, ${cert_common_name}, ${cert_subject}, ${listener} or ${client_attrs.NAME}"
+            }
+            Word::Name => "1 to 64 letters, digits, `_`, `-` or `:`",
         })
     }
 }

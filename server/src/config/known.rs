@@ -14,10 +14,14 @@ const FREE_SECTIONS: &[(&str, &str)] = &[
     ("listeners.unix", "default"),
     ("log.targets", "ringmq_shards"),
     (PRIORITIES, "topic"),
+    ("zones", "name"),
+    (PRIORITIES_OF_ZONE, "topic"),
 ];
 /// The section whose entries are topics and topic filters.
 pub const PRIORITIES: &str = "mqtt.mqueue_priorities";
-const LISTENER_NAME_BYTES_MAX: usize = 64;
+/// The same of a zone.
+const PRIORITIES_OF_ZONE: &str = "zones.*.mqtt.mqueue_priorities";
+const NAME_BYTES_MAX: usize = 64;
 
 /// What a path stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,13 @@ impl KnownKeys {
     pub fn of(defaults: &Table) -> KnownKeys {
         let mut patterns = Vec::new();
         collect(&mut Vec::new(), defaults, &mut patterns);
+        // A zone has every key of `mqtt`, and shows none at its default.
+        patterns.retain(|pattern| pattern[0] != "zones");
+        let general = patterns.iter().filter(|pattern| pattern[0] == "mqtt");
+        let of_zones =
+            |pattern: &Vec<String>| ["zones", "*"].map(str::to_owned).into_iter().chain(pattern.clone());
+        let of_zones: Vec<Vec<String>> = general.map(|pattern| of_zones(pattern).collect()).collect();
+        patterns.extend(of_zones);
         KnownKeys { patterns }
     }
 
@@ -105,23 +116,27 @@ fn named_as(pattern: &[String], path: &KeyPath) -> KeyPath {
         |index: usize| FREE_SECTIONS.iter().find(|(free, _)| *free == section(index)).map(|(_, name)| *name);
     let segments = pattern.iter().enumerate().map(|(index, part)| match part.as_str() {
         "*" if path.segments().len() == pattern.len() => path.segments()[index].clone(),
+        "*" if section(index) == "zones" && path.segments().len() > index + 1 => {
+            path.segments()[index].clone()
+        }
         "*" => example(index).unwrap_or("name").to_owned(),
         part => part.to_owned(),
     });
     KeyPath::new(segments.collect())
 }
 
-/// Refuses names of listeners and log targets that could not be told apart from other text in logs and topics, and topics
+/// Refuses names of listeners, zones and log targets that could not be told apart from other text in logs and topics, and topics
 /// that no message has.
 pub fn check_names(setting: &Setting) -> Result<(), ConfigError> {
     let segments = setting.path.segments();
     for (section, _) in FREE_SECTIONS {
-        let depth = section.split('.').count();
-        if segments.len() <= depth || segments[..depth].join(".") != *section {
+        let parts: Vec<&str> = section.split('.').collect();
+        let stands_for = |(part, segment): (&&str, &String)| *part == "*" || part == segment;
+        if segments.len() <= parts.len() || !parts.iter().zip(segments).all(stands_for) {
             continue;
         }
-        let name = &segments[depth];
-        if *section == PRIORITIES {
+        let name = &segments[parts.len()];
+        if [PRIORITIES, PRIORITIES_OF_ZONE].contains(section) {
             let is_filter = TopicFilter::parse(name).is_ok_and(|parsed| parsed.share.is_none());
             if !is_filter {
                 return Err(ConfigError::Topic {
@@ -132,17 +147,22 @@ pub fn check_names(setting: &Setting) -> Result<(), ConfigError> {
             }
             continue;
         }
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
-        if !(1..=LISTENER_NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
+        if !is_name(name) {
             return Err(ConfigError::Name {
                 section,
                 name: name.clone(),
                 origin: setting.origin.clone(),
-                bytes_max: LISTENER_NAME_BYTES_MAX,
+                bytes_max: NAME_BYTES_MAX,
             });
         }
     }
     Ok(())
+}
+
+/// Whether a text may name a listener, a log target or a zone.
+pub fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':');
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Edits that turn one text into the other: a character put in, left out or replaced, or two neighbours swapped.
@@ -190,6 +210,12 @@ mod tests {
             ("listeners.tcp.other.tcp_options", KeyKind::Section),
             ("listeners.tcp.other", KeyKind::Entry),
             ("mqtt.max_inflight.more", KeyKind::Unknown),
+            ("zones", KeyKind::Section),
+            ("zones.plant", KeyKind::Entry),
+            ("zones.plant.mqtt", KeyKind::Section),
+            ("zones.plant.mqtt.max_inflight", KeyKind::Key),
+            ("zones.plant.mqtt.mqueue_priorities.a/b", KeyKind::Key),
+            ("zones.plant.retainer", KeyKind::Unknown),
             ("listeners.udp.default.bind", KeyKind::Unknown),
             ("", KeyKind::Unknown),
         ];
@@ -203,6 +229,9 @@ mod tests {
         let cases = [
             ("mqtt.max_paket_size", "mqtt.max_packet_size"),
             ("mqt.max_inflight", "mqtt.max_inflight"),
+            ("zones.plant.mqtt.max_inflght", "zones.plant.mqtt.max_inflight"),
+            ("zones.plant.max_inflight", "zones.plant.mqtt.max_inflight"),
+            ("zone.plant.mqtt.max_inflight", "zones.plant.mqtt.max_inflight"),
             ("max_packet_size", "mqtt.max_packet_size"),
             ("node.max_inflight", "mqtt.max_inflight"),
             ("listeners.tcp.mine.bnid", "listeners.tcp.mine.bind"),

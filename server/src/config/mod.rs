@@ -3,6 +3,7 @@
 //! Defaults, then the file, then the environment, then `--set`; a later source wins key by key. Nothing here looks at
 //! the host: a configuration that loads may still name a port that is in use.
 
+mod alias;
 mod chain;
 mod consistency;
 mod error;
@@ -12,11 +13,14 @@ mod log;
 mod rule;
 mod setting;
 mod source;
+mod zone;
 
 pub use error::ConfigError;
 pub use log::{Formatter, LogConfig};
 pub use source::Sources;
+pub use zone::ZoneConfig;
 
+use alias::replace_aliases;
 use chain::{check_chain, listener_of_chain};
 use consistency::{check_consistency, enabled_addresses};
 use known::{KeyKind, KnownKeys, check_names};
@@ -25,7 +29,9 @@ use ringmq_access::authorization::AuthorizationConfig;
 use ringmq_access::bans::FlappingConfig;
 use ringmq_control::DashboardConfig;
 use ringmq_core::config::{MqttConfig, RetainerConfig};
-use ringmq_shards::config::{DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig};
+use ringmq_shards::config::{
+    DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig, QuotaConfig,
+};
 use ringmq_shards::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
 use rule::{Rule, rule_of};
 use serde::{Deserialize, Serialize};
@@ -33,6 +39,7 @@ use setting::{KeyPath, Origins, Setting};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use toml::{Table, Value};
+use zone::{empty_section, opens_zone, zones_of};
 
 /// The shipped file: every key at its default, with its meaning.
 pub const DEFAULT_FILE: &str = include_str!("../../ringmq.toml");
@@ -57,8 +64,12 @@ pub struct Config {
     pub listeners: ListenersConfig,
     /// Rushes of new clients.
     pub overload_protection: OverloadConfig,
+    /// How much may be published.
+    pub quota: QuotaConfig,
     /// Protocol behaviour.
     pub mqtt: MqttConfig,
+    /// What of that differs for the clients of some listeners.
+    pub zones: BTreeMap<String, ZoneConfig>,
     /// Retained messages.
     pub retainer: RetainerConfig,
     /// Whether sessions outlive the process.
@@ -93,7 +104,8 @@ impl Config {
             mesh: self.mesh.clone(),
             listeners: self.listeners.clone(),
             overload_protection: self.overload_protection.clone(),
-            mqtt: self.mqtt.clone(),
+            quota: self.quota.clone(),
+            zones: zones_of(self),
             retainer: self.retainer.clone(),
             sessions: self.sessions.clone(),
             durability: self.durability.clone(),
@@ -127,7 +139,7 @@ impl Config {
         let known = KnownKeys::of(&table);
         let mut origins = Origins::default();
         let mut listener_authentication = BTreeMap::new();
-        for mut setting in settings {
+        for mut setting in replace_aliases(settings)? {
             if let Some((listener, entry)) = listener_of_chain(&setting, &known) {
                 listener_authentication.insert(listener, check_chain(&setting)?);
                 // The listener itself exists at its defaults, as if its section were empty.
@@ -155,7 +167,7 @@ fn accept(known: &KnownKeys, setting: &Setting) -> Result<Option<Value>, ConfigE
     check_names(setting)?;
     match known.kind(&setting.path) {
         KeyKind::Unknown => Err(ConfigError::unknown(setting, known)),
-        KeyKind::Section if setting.is_empty_table() => Ok(None),
+        KeyKind::Section if setting.is_empty_table() => Ok(opens_zone(&setting.path).then(empty_section)),
         KeyKind::Entry if setting.is_empty_table() => Ok(Some(Value::Table(Table::new()))),
         KeyKind::Section | KeyKind::Entry => Err(ConfigError::section(setting)),
         KeyKind::Key => {

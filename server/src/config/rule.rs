@@ -6,6 +6,7 @@
 use super::item::{Item, Word};
 use super::log::{FORMATTERS, LEVELS};
 use super::setting::{KeyPath, Setting};
+use super::zone::general_key;
 use ringmq_access::authentication::ELEMENTS_MAX;
 use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit, Rate};
@@ -65,6 +66,7 @@ const STRATEGIES: &[&str] =
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject", "block"];
+const OVERSIZE_POLICIES: &[&str] = &["disconnect", "drop"];
 const STORE_POLICIES: &[&str] = &["refuse", "drop_oldest", "stop_reading"];
 const REJECTIONS: &[&str] = &["close", "drop"];
 const DEFAULT_PRIORITIES: &[&str] = &["lowest", "highest"];
@@ -78,7 +80,7 @@ const RULE_SOURCES_MAX: usize = 16;
 const DAY_S: u64 = 86_400;
 /// Items of a list that a connection may be compared with.
 const LIST_ITEMS_MAX: usize = 1000;
-const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san"];
+const CERTIFICATE_FIELDS: &[&str] = &["disabled", "cn", "dn", "san", "pem", "md5"];
 const VERIFY: &[&str] = &["verify_none", "verify_peer"];
 const NODE_NAME_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 65_535;
@@ -120,6 +122,8 @@ pub const RULES: &[(&str, Rule)] = &[
     ("listeners.*.*.bytes_burst", bytes(0, GB)),
     ("listeners.*.*.proxy_protocol", Rule::Flag),
     ("listeners.*.*.proxy_protocol_timeout", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
+    ("listeners.*.*.zone", Rule::Word(Word::Name)),
+    ("listeners.*.*.mountpoint", Rule::Word(Word::Mountpoint)),
     ("listeners.*.*.tcp_options.backlog", Rule::Count(1, 65_535)),
     ("listeners.*.*.tcp_options.recbuf", bytes(0, GB)),
     ("listeners.*.*.tcp_options.sndbuf", bytes(0, GB)),
@@ -143,11 +147,23 @@ pub const RULES: &[(&str, Rule)] = &[
     ("listeners.*.*.websocket.check_origin_enable", Rule::Flag),
     ("listeners.*.*.websocket.allow_origin_absence", Rule::Flag),
     ("listeners.*.*.websocket.check_origins", Rule::Word(Word::Origins)),
+    ("listeners.*.*.websocket.proxy_address_header", Rule::Word(Word::HeaderName)),
+    ("listeners.*.*.websocket.proxy_port_header", Rule::Word(Word::HeaderName)),
+    ("listeners.*.*.websocket.trusted_proxies", Rule::List(Item::TrustedProxy)),
     ("overload_protection.enable", Rule::Flag),
     ("overload_protection.max_lag", Rule::Time(Duration::from_ms(1), Duration::from_s(10))),
     ("overload_protection.max_wait", Rule::Time(Duration::from_ms(100), Duration::from_s(60))),
+    ("quota.client.messages", Rule::Pace),
+    ("quota.client.bytes", Rule::Pace),
+    ("quota.client.messages_per_day", Rule::Count(0, 1 << 40)),
+    ("quota.client.bytes_per_day", bytes(0, 1024 * GB)),
+    ("quota.user.messages", Rule::Pace),
+    ("quota.user.bytes", Rule::Pace),
+    ("quota.user.messages_per_day", Rule::Count(0, 1 << 40)),
+    ("quota.user.bytes_per_day", bytes(0, 1024 * GB)),
     ("mqtt.idle_timeout", time(1, 3600)),
     ("mqtt.max_packet_size", bytes(KB, 256 * MB)),
+    ("mqtt.max_packet_size_policy", Rule::Choice(OVERSIZE_POLICIES)),
     ("mqtt.max_clientid_len", Rule::Count(23, 65_535)),
     ("mqtt.max_topic_levels", Rule::Count(1, 65_535)),
     ("mqtt.max_topic_alias", Rule::Count(0, 65_535)),
@@ -159,6 +175,8 @@ pub const RULES: &[(&str, Rule)] = &[
     ("mqtt.ignore_loop_deliver", Rule::Flag),
     ("mqtt.response_information", Rule::Text),
     ("mqtt.server_keepalive", Rule::Count(0, 65_535)),
+    ("mqtt.min_keepalive", Rule::Count(0, 65_535)),
+    ("mqtt.max_keepalive", Rule::Count(0, 65_535)),
     ("mqtt.keepalive_multiplier", Rule::Ratio(1.0, 10.0)),
     ("mqtt.session_expiry_interval", unbounded_time(0)),
     ("mqtt.max_session_expiry_interval", unbounded_time(0)),
@@ -213,6 +231,9 @@ pub const RULES: &[(&str, Rule)] = &[
 
 /// The rule of a key.
 pub fn rule_of(path: &KeyPath) -> Option<Rule> {
+    if let Some(general) = general_key(path) {
+        return rule_of(&general);
+    }
     RULES.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, rule)| *rule)
 }
 

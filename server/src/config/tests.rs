@@ -7,6 +7,7 @@ use super::source::read_toml;
 use super::*;
 use ringmq_access::authorization::SourceConfig;
 use ringmq_core::config::{ByteSize, Duration, Limit};
+use ringmq_shards::config::ListenerKind;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -71,6 +72,36 @@ fn values_are_toml_or_else_text() {
     assert_eq!(config.listeners.tcp["default"].max_connections, Limit(10));
     assert_eq!(config.log.directives(), "info,ringmq_core::session=debug");
     assert!(config.mqtt.upgrade_qos);
+}
+
+#[test]
+fn the_rate_limit_of_older_brokers_is_today_s_rate_and_burst() {
+    let file = "[listeners.tcp.default]\nrate_limit = \"1024,4096\"\nmax_conn_rate = 1000\n";
+    let of = |config: Config, kind: ListenerKind, name: &str| {
+        let listener = &config.listeners.of(kind)[name];
+        (listener.bytes_rate.to_string(), listener.bytes_burst.0, listener.max_conn_rate.to_string())
+    };
+    let (tcp, expected) = (ListenerKind::Tcp, ("1KB/s".to_owned(), 3072, "1000/s".to_owned()));
+    assert_eq!(of(sources(file, &[], &[]).unwrap(), tcp, "default"), expected);
+    // The last source wins, as with every key; a listener may be named by it for the first time.
+    let set = ["listeners.tcp.default.rate_limit=2KB, 2KB", "listeners.ws.lan.rate_limit=1,5"];
+    let config = sources(file, &[], &set).unwrap();
+    assert_eq!(of(config.clone(), tcp, "default"), ("2KB/s".to_owned(), 0, "1000/s".to_owned()));
+    assert_eq!(of(config, ListenerKind::Ws, "lan"), ("1/s".to_owned(), 4, "infinity".to_owned()));
+    let environment = [("RINGMQ_LISTENERS__TCP__DEFAULT__RATE_LIMIT", "1024,4096")];
+    assert_eq!(sources("", &environment, &[]).unwrap().listeners.tcp["default"].bytes_burst.0, 3072);
+
+    for wrong in ["1024", "4096,1024", "0,1", "a,b", "100KB,10s", ""] {
+        let text = error("", &[], &[&format!("listeners.tcp.default.rate_limit={wrong}")]);
+        assert!(text.contains("rate_limit = ") && text.contains("such as \"1024,4096\""), "{text}");
+    }
+    for beside in ["listeners.tcp.default.bytes_rate=1/s", "listeners.tcp.default.bytes_burst=1"] {
+        let text = error(file, &[], &[beside]);
+        assert!(text.contains("ringmq.toml:2") && text.contains("(--set) both say how many"), "{text}");
+    }
+    assert!(sources(file, &[], &["listeners.ssl.default.bytes_rate=1/s"]).is_ok());
+    assert!(error("", &[], &["mqtt.rate_limit=1,2"]).contains("unknown key"), "of listeners only");
+    assert!(error("", &[], &["listeners.udp.x.rate_limit=1,2"]).contains("unknown key"));
 }
 
 #[test]
@@ -205,6 +236,8 @@ fn wrong_values_name_key_value_place_bounds_and_remedy() {
         ("authorization.sources=[{type=\"file\", paht=\"a\"}]", "at most 16 of { type = "),
         ("mqtt.mqueue_full_policy=wait", "one of drop_oldest, drop_newest, reject, block"),
         ("persistence.full_policy=block", "one of refuse, drop_oldest, stop_reading"),
+        ("mqtt.peer_cert_as_clientid=crt", "one of disabled, cn, dn, san, pem, md5; not crt: the"),
+        ("mqtt.peer_cert_as_username=key", "one of disabled, cn, dn, san, pem, md5; correct"),
         ("mqtt.mqueue_reject_v3=0x97", "one of close, drop"),
         ("mqtt.mqueue_default_priority=middle", "one of lowest, highest"),
         ("mqtt.mqueue_priorities.x=0", "a whole number from 1 to 255"),
@@ -339,4 +372,71 @@ fn defaults_pass_their_own_rules() {
     let text = toml::to_string(&Config::default()).unwrap();
     read_toml(Path::new("defaults"), &text, &mut settings).unwrap();
     assert_eq!(Config::from_settings(settings).unwrap(), Config::default());
+}
+
+#[test]
+fn a_zone_has_what_it_sets_and_the_rest_of_mqtt() {
+    let file = "[mqtt]\nmax_inflight = 7\nmax_awaiting_rel = 8\n[mqtt.mqueue_priorities]\na = 1\nb = 2\n\
+                [zones.plant.mqtt]\nmax_inflight = 9\nmqueue_priorities = { c = 3 }\n\
+                [zones.bare.mqtt]\n[zones.none]\n[zones.flat.mqtt.mqueue_priorities]\n\
+                [zones.default.mqtt]\nmax_awaiting_rel = 10\n";
+    let environment = [("RINGMQ_ZONES__PLANT__MQTT__MAX_PACKET_SIZE", "4KB")];
+    let set = ["mqtt.retain_available=false", "listeners.tcp.default.zone=plant"];
+    let zones = sources(file, &environment, &set).unwrap().data_plane().zones;
+    let of = |name: &str| zones.of(zones.find(name).unwrap_or_else(|| panic!("no zone {name}")));
+    let figures = |name: &str| (of(name).max_inflight, of(name).max_awaiting_rel);
+    assert_eq!((figures("plant"), figures("bare"), figures("none")), ((9, 8), (7, 8), (7, 8)));
+    assert_eq!(figures("default"), (7, 10));
+    assert_eq!(
+        (of("plant").max_packet_size, of("bare").max_packet_size),
+        (ByteSize(4096), ByteSize(1 << 20))
+    );
+    let priorities = |name: &str| ["a", "b", "c"].map(|topic| of(name).mqueue_priorities.of(topic).is_some());
+    assert_eq!(priorities("plant"), [false, false, true]);
+    assert_eq!((priorities("bare"), priorities("flat")), ([true, true, false], [false; 3]));
+    assert!(["plant", "bare", "default"].iter().all(|name| !of(name).retain_available));
+    assert_eq!(zones.find("other"), None);
+}
+
+#[test]
+fn what_a_zone_may_not_have_is_named() {
+    for (file, expected) in [
+        (
+            "[zones.plant.mqtt]\nmax_inflght = 3\n",
+            "unknown key zones.plant.mqtt.max_inflght (ringmq.toml:2); did you mean zones.plant.mqtt.max_inflight?",
+        ),
+        (
+            "[zones.plant.mqtt]\nmax_inflight = 0\n",
+            "zones.plant.mqtt.max_inflight = 0 (ringmq.toml:2): must be a whole number from 1 to 65535; correct it, or remove it to use the default",
+        ),
+        (
+            "[zones.plant.retainer]\nmax_payload_size = 3\n",
+            "unknown key zones.plant.retainer.max_payload_size",
+        ),
+        ("[zones]\nplant = 3\n", "zones.plant = 3 (ringmq.toml:2): zones.plant is a section, not a key"),
+        ("[zones.'a b'.mqtt]\nmax_inflight = 3\n", "zones.\"a b\" (ringmq.toml:2): the name must be 1 to 64"),
+        (
+            "[zones.plant.mqtt.mqueue_priorities]\n'a#' = 3\n",
+            "zones.*.mqtt.mqueue_priorities.\"a#\" (ringmq.toml:2): must be a topic",
+        ),
+        (
+            "[listeners.tcp.default]\nzone = 'plant'\n",
+            "listeners.tcp.default.zone = \"plant\" (ringmq.toml:2): there is no such zone; add a section [zones.plant.mqtt], or name one that is there, such as \"default\"",
+        ),
+        (
+            "[listeners.tcp.default]\nzone = 'a b'\n",
+            "listeners.tcp.default.zone = \"a b\" (ringmq.toml:2): must be 1 to 64 letters",
+        ),
+        (
+            "[mqtt]\nmin_keepalive = 30\nmax_keepalive = 20\n",
+            "mqtt.min_keepalive = 30 (ringmq.toml:2) and mqtt.max_keepalive = 20 (ringmq.toml:3) leave no keep alive that is allowed",
+        ),
+        (
+            "[mqtt]\nmin_keepalive = 30\n[zones.a.mqtt]\nmax_keepalive = 20\n",
+            "mqtt.min_keepalive = 30 (ringmq.toml:2) and zones.a.mqtt.max_keepalive = 20 (ringmq.toml:4) leave",
+        ),
+    ] {
+        let text = error(file, &[], &[]);
+        assert!(text.starts_with(expected), "{text}\n{expected}");
+    }
 }

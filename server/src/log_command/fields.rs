@@ -4,8 +4,9 @@
 use super::line::{Field, Value};
 use ringmq_persistence::record::{
     Applied, ArchivedApplied, ArchivedBody, ArchivedForwarding, ArchivedQueueTerms, ArchivedQueued,
-    ArchivedReceived, ArchivedSent, ArchivedSession, ArchivedSubscription, Body, Forwarding, QueueTerms,
-    Queued, Received, Record, RecordError, Retained, Sent, Session, Subscription, access,
+    ArchivedReceived, ArchivedSent, ArchivedSession, ArchivedSessionZone, ArchivedSubscription, Body,
+    Forwarding, QueueTerms, Queued, Received, Record, RecordError, Retained, Sent, Session, SessionZone,
+    Subscription, access,
 };
 
 /// A record as its fields.
@@ -67,6 +68,7 @@ pub fn describe(kind: u16, payload: &[u8]) -> Result<Described, Unreadable> {
         Forwarding::KIND => forwarding(access::<Forwarding>(kind, payload)?),
         Applied::KIND => applied(access::<Applied>(kind, payload)?),
         QueueTerms::KIND => queue_terms(access::<QueueTerms>(kind, payload)?),
+        SessionZone::KIND => session_zone(access::<SessionZone>(kind, payload)?),
         _ => return Err(Unreadable::Kind(kind)),
     })
 }
@@ -175,6 +177,11 @@ fn queue_terms(terms: &ArchivedQueueTerms) -> Described {
     let len_max = terms.len_max.as_ref().map(|len| ("len_max", Value::Number(len.to_native().into())));
     let policy = terms.policy.as_ref().map(|policy| ("policy", Value::Number((*policy).into())));
     of_session("queue_terms", terms.session.to_native(), None, len_max.into_iter().chain(policy).collect())
+}
+
+fn session_zone(zone: &ArchivedSessionZone) -> Described {
+    let fields = vec![("zone", Value::Text(zone.zone.as_str().to_owned()))];
+    of_session("session_zone", zone.session.to_native(), None, fields)
 }
 
 fn applied(applied: &ArchivedApplied) -> Described {

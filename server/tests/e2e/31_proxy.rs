@@ -76,6 +76,50 @@ fn a_client_counts_as_one_from_where_the_header_says() {
     }
 }
 
+/// A request that says where it came from.
+fn forwarded(broker: &Broker, name: &str, headers: &str) -> WebSocket {
+    let request = format!("GET /mqtt HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
+    WebSocket::over(connect(broker.listener(name)), &request)
+}
+
+#[test]
+fn a_client_counts_as_one_from_where_a_proxy_that_is_believed_says() {
+    let header = "websocket.proxy_address_header=x-forwarded-for";
+    let settings = [
+        "listeners.ws.proxied.bind=127.0.0.1:0".to_owned(),
+        format!("listeners.ws.proxied.{header}"),
+        "listeners.ws.proxied.websocket.trusted_proxies=['127.0.0.1', '10.0.0.0/8']".to_owned(),
+        "listeners.ws.elsewhere.bind=127.0.0.1:0".to_owned(),
+        format!("listeners.ws.elsewhere.{header}"),
+        "listeners.ws.elsewhere.websocket.trusted_proxies=['192.0.2.0/24']".to_owned(),
+        "listeners.ws.plain.bind=127.0.0.1:0".to_owned(),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    at_shards(&settings, |broker| {
+        for (name, headers, is_of_this_host) in [
+            ("proxied", "X-Forwarded-For: 192.0.2.7\r\n", false),
+            ("proxied", "X-Forwarded-For: 127.0.0.1, 192.0.2.7, 10.0.0.2\r\n", false),
+            ("proxied", "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.7\r\n", false),
+            ("proxied", "X-Forwarded-For: [2001:db8::7]:5000\r\n", false),
+            ("proxied", "X-Forwarded-For: 127.0.0.1\r\n", true),
+            ("proxied", "X-Forwarded-For: nonsense\r\n", true),
+            ("proxied", "", true),
+            // Nobody is believed who is not on the list.
+            ("elsewhere", "X-Forwarded-For: 192.0.2.7\r\n", true),
+            ("plain", "X-Forwarded-For: 192.0.2.7\r\n", true),
+        ] {
+            let socket = forwarded(broker, &format!("ws:{name}"), headers);
+            let (client, connack) = Login::v5("c").answer_over(socket);
+            // Anonymous clients are of this host.
+            let expected = if is_of_this_host { 0 } else { ReasonCode::NotAuthorized.as_u8() };
+            assert_eq!(connack.code, expected, "{name} {headers}");
+            drop(client);
+        }
+    });
+    let outcome = run_to_exit(&["--set", &format!("listeners.ws.x.{header}")], &[]);
+    assert!(outcome.stderr.contains("listeners.ws.x.websocket.trusted_proxies"), "{}", outcome.stderr);
+}
+
 #[test]
 fn the_header_may_come_in_any_pieces() {
     let broker = Broker::with(4, &SETTINGS);

@@ -272,6 +272,37 @@ fn certificates_name_clients() {
 }
 
 #[test]
+fn a_whole_certificate_names_a_client() {
+    let setup = TlsSetup::asking_for_certificates().set("mqtt.peer_cert_as_clientid=pem");
+    let device = setup.authority.client("device-7");
+    let name: String = device.certificate.lines().filter(|line| !line.starts_with("-----")).collect();
+    setup.at_shards(|broker| {
+        for client in setup.clients(Some(&device)) {
+            let mut named = Login::v5("ignored").open_over(client.connect(tls_address(broker)));
+            let mut second = Login::v5(&name).open(broker);
+            named.expect_disconnect(ReasonCode::SessionTakenOver);
+            second.ping();
+        }
+    });
+}
+
+#[test]
+fn a_certificate_whose_name_no_string_should_be_is_refused() {
+    for (key, code, code_v3) in [("username", 0x86, 4), ("clientid", 0x85, 2)] {
+        let setup = TlsSetup::asking_for_certificates().set(&format!("mqtt.peer_cert_as_{key}=cn"));
+        let device = setup.authority.client("device\u{7}7");
+        let broker = setup.broker(1);
+        for client in setup.clients(Some(&device)) {
+            for (login, code) in [(Login::v5("c"), code), (Login::v311("c"), code_v3)] {
+                let (mut client, connack) = login.answer_over(client.connect(tls_address(&broker)));
+                assert_eq!(connack.code, code, "{key}");
+                client.expect_closed();
+            }
+        }
+    }
+}
+
+#[test]
 fn sessions_are_resumed_by_tickets_where_that_is_allowed() {
     for is_allowed in [true, false] {
         let setup = TlsSetup::new().with("reuse_sessions", &is_allowed.to_string());

@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "33_access.rs"]
 mod access;
+#[path = "41_asked_rights.rs"]
+mod asked_rights;
 #[path = "18_auth_packet.rs"]
 mod auth_packet;
 #[path = "22_backends.rs"]
@@ -35,6 +37,8 @@ mod log_figures;
 mod no_room;
 #[path = "10_offline_queue.rs"]
 mod offline_queue;
+#[path = "41_oversize.rs"]
+mod oversize;
 #[path = "20_process.rs"]
 mod process;
 #[path = "37_proofs.rs"]
@@ -47,6 +51,8 @@ mod publish_qos;
 mod qos2_reconnect;
 #[path = "24_queue_policies.rs"]
 mod queue_policies;
+#[path = "40_quotas.rs"]
+mod quotas;
 #[path = "35_rates.rs"]
 mod rates;
 #[path = "07_retained.rs"]
@@ -75,3 +81,5 @@ mod websocket;
 mod wildcards_and_dollar;
 #[path = "08_will.rs"]
 mod will;
+#[path = "39_zones_and_mountpoints.rs"]
+mod zones_and_mountpoints;

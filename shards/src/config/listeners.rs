@@ -2,7 +2,8 @@
 
 use super::{Bind, SourceRule, TlsOptions};
 use crate::transport::websocket::WebSocketOptions;
-use ringmq_core::config::{ByteSize, Duration, Limit, Rate};
+use ringmq_core::config::{ByteSize, Duration, Limit, Rate, Zones};
+use ringmq_core::topic::MountTemplate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -108,10 +109,15 @@ impl ListenersConfig {
         }
     }
 
-    /// The listeners that are opened, by kind and name. Their places in this order number them.
-    pub fn enabled(&self) -> impl Iterator<Item = (ListenerKind, &str, &ListenerConfig)> {
+    /// The listeners by kind and name.
+    pub fn all(&self) -> impl Iterator<Item = (ListenerKind, &str, &ListenerConfig)> {
         let of = |kind| self.of(kind).iter().map(move |(name, listener)| (kind, name.as_str(), listener));
-        ListenerKind::ALL.into_iter().flat_map(of).filter(|(_, _, listener)| listener.enable)
+        ListenerKind::ALL.into_iter().flat_map(of)
+    }
+
+    /// Those that are opened. Their places in this order number them.
+    pub fn enabled(&self) -> impl Iterator<Item = (ListenerKind, &str, &ListenerConfig)> {
+        self.all().filter(|(_, _, listener)| listener.enable)
     }
 }
 
@@ -144,6 +150,10 @@ pub struct ListenerConfig {
     pub proxy_protocol: bool,
     /// How long that header may take. 100ms to 60s.
     pub proxy_protocol_timeout: Duration,
+    /// The zone whose settings hold for its clients.
+    pub zone: String,
+    /// What stands before the topics of its clients.
+    pub mountpoint: MountTemplate,
     /// Socket options.
     pub tcp_options: TcpOptions,
     /// TLS; only of listeners that speak it.
@@ -169,6 +179,8 @@ impl Default for ListenerConfig {
             bytes_burst: ByteSize(0),
             proxy_protocol: false,
             proxy_protocol_timeout: Duration::from_s(3),
+            zone: Zones::DEFAULT_NAME.to_owned(),
+            mountpoint: MountTemplate::default(),
             tcp_options: TcpOptions::default(),
             ssl_options: None,
             websocket: None,

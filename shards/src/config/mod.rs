@@ -2,17 +2,21 @@
 
 mod bind;
 mod listeners;
+mod quota;
 mod source_rules;
 mod tls;
 
-pub use crate::transport::websocket::{Origins, RequestPath, Subprotocols, WebSocketOptions};
+pub use crate::transport::websocket::{
+    HeaderName, Origins, RequestPath, Subprotocols, TrustedProxy, WebSocketOptions,
+};
 pub use bind::Bind;
 pub use listeners::{ListenerConfig, ListenerKind, ListenersConfig, TcpOptions};
+pub use quota::{Allowance, QuotaConfig};
 pub use source_rules::SourceRule;
 pub use tls::{CertificateFiles, TlsOptions, TlsVersion, Verify};
 
 use crate::durability::{DurabilityConfig, PersistenceConfig, SessionsConfig};
-use ringmq_core::config::{Duration, MqttConfig, RetainerConfig};
+use ringmq_core::config::{Duration, RetainerConfig, Zones};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -105,8 +109,10 @@ pub struct DataPlaneConfig {
     pub listeners: ListenersConfig,
     /// `[overload_protection]`
     pub overload_protection: OverloadConfig,
-    /// `[mqtt]`
-    pub mqtt: MqttConfig,
+    /// `[quota]`
+    pub quota: QuotaConfig,
+    /// `[mqtt]`, as it is in each of `[zones]`
+    pub zones: Zones,
     /// `[retainer]`
     pub retainer: RetainerConfig,
     /// `[sessions]`

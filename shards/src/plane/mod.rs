@@ -149,7 +149,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
     let mut listeners: Vec<BoundListener> =
         open.map(|(kind, name, listener)| bind(kind, name, listener, shards)).collect::<Result<_, _>>()?;
     let addresses = listeners.iter().map(address_of).collect();
-    let limits = config.listeners.enabled().map(ListenerTerms::new).collect();
+    let limits = ListenerTerms::of(&config);
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
     let mut plane = DataPlane {
         listeners: config.listeners.clone(),
@@ -163,14 +163,13 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
         .map_err(|source| StartError::Mesh { shards, source })?;
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
-    let (config, limits): (_, Arc<[ListenerTerms]>) = (Arc::new(config), limits);
+    let config = Arc::new(config);
     let mut tables = match config.node.private_fd_tables {
         true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
         false => Tables::shared(),
     };
-    let retained = retained_quota(&config);
-    let mut controls = Vec::with_capacity(shards);
-    let mut built = Vec::with_capacity(shards);
+    let (user_usage, retained) = (Arc::default(), retained_quota(&config));
+    let (mut controls, mut built) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     let (journals, mut remembered) = kept.split();
     for (index, (mesh, journal)) in meshes.into_iter().zip(journals).enumerate() {
         let (control, requests) = bounded(CONTROL_REQUESTS_MAX);
@@ -183,6 +182,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
             limits: Arc::clone(&limits),
             layers: Arc::clone(&layers),
             access: Arc::clone(&access),
+            user_usage: Arc::clone(&user_usage),
             retained: Arc::clone(&retained),
             control: requests,
             journal,

@@ -26,6 +26,7 @@ fn layers_of_one(kind: ListenerKind, name: &str, listener: &ListenerConfig) -> R
     };
     Ok(Layers {
         access_rules: listener.access_rules.clone(),
+        mountpoint: listener.mountpoint.clone(),
         rates: Rates {
             messages: listener.messages_rate,
             messages_burst: listener.messages_burst,

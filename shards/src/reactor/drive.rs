@@ -31,6 +31,7 @@ pub fn pass(shard: &mut Shard, net: &mut impl Reactor, border: &mut Border, now:
     shard.handle_log();
     shard.handle_handshakes();
     shard.handle_answers();
+    shard.handle_judgements();
     shard.handle_crowd();
     for _ in 0..EVENTS_PER_PASS {
         let Some(event) = net.poll_event() else { break };

@@ -3,17 +3,18 @@
 use super::admission::Guest;
 use super::credit::Turn;
 use super::sessions::SessionKey;
-use crate::config::{ListenerConfig, ListenerKind};
+use crate::config::{DataPlaneConfig, ListenerConfig, ListenerKind};
 use crate::pace::Pace;
 use crate::quota::Quota;
 use crate::transport::Pipeline;
-use ringmq_core::codec::ProtocolVersion;
-use ringmq_core::config::Duration;
+use ringmq_core::codec::{AckKind, PacketId, ProtocolVersion};
+use ringmq_core::config::{Duration, ZoneId, Zones};
 use ringmq_core::session::Outbox;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimerId;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// On what terms a listener serves.
 #[derive(Debug)]
@@ -28,17 +29,29 @@ pub struct ListenerTerms {
     pub high_watermark: usize,
     /// How long a pending send may stand still.
     pub send_timeout: Duration,
+    /// Whose settings hold for its clients.
+    pub zone: ZoneId,
+    /// The largest packet they may send.
+    pub packet_bytes_max: u32,
 }
 
 impl ListenerTerms {
-    /// The terms of a listener; no connection open.
-    pub fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig)) -> ListenerTerms {
+    /// The terms of the listeners that are opened, in their order; no connection open.
+    pub fn of(config: &DataPlaneConfig) -> Arc<[ListenerTerms]> {
+        config.listeners.enabled().map(|listener| ListenerTerms::new(listener, &config.zones)).collect()
+    }
+
+    fn new((kind, name, config): (ListenerKind, &str, &ListenerConfig), zones: &Zones) -> ListenerTerms {
+        // Whoever read the configuration has made sure that there is such a zone.
+        let zone = zones.find(&config.zone).unwrap_or(ZoneId::DEFAULT);
         ListenerTerms {
             id: format!("{kind}:{name}").into(),
             pace: Pace::new(config.max_conn_rate, config.max_conn_burst),
             open: Quota::new(config.max_connections.0),
             high_watermark: usize::try_from(config.tcp_options.high_watermark.0).unwrap_or(usize::MAX),
             send_timeout: config.tcp_options.send_timeout,
+            zone,
+            packet_bytes_max: u32::try_from(zones.of(zone).max_packet_size.0).unwrap_or(u32::MAX),
         }
     }
 }
@@ -87,13 +100,26 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Bytes that wait: most connections have none, so there is a pointer and no more.
+/// Bytes that wait: most connections have none, so there is a pointer and no more. 24 bytes in every connection cost more than
+/// one allocation in a few.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::box_collection,
-    reason = "24 bytes in every connection cost more than one allocation in a few"
-)]
-pub struct Inbox(Option<Box<Vec<u8>>>);
+pub struct Inbox(Option<Box<Waiting>>);
+
+#[derive(Debug)]
+enum Waiting {
+    Bytes(Vec<u8>),
+    /// Nothing waits; this is to be discarded first.
+    Oversize(Oversize),
+}
+
+/// A packet that is larger than it may be, and is discarded as it comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Oversize {
+    /// Bytes that are still to come.
+    pub left: usize,
+    /// What it is answered with then.
+    pub acknowledgement: Option<(AckKind, PacketId)>,
+}
 
 impl Inbox {
     /// Whether nothing waits.
@@ -104,18 +130,48 @@ impl Inbox {
     /// Adds bytes at the end.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.0.get_or_insert_default().extend_from_slice(bytes);
+            let waiting = self.0.get_or_insert_with(|| Box::new(Waiting::Bytes(Vec::new())));
+            match &mut **waiting {
+                Waiting::Bytes(kept) => kept.extend_from_slice(bytes),
+                Waiting::Oversize(_) => {
+                    debug_assert!(false, "what is to be discarded comes before what is kept")
+                }
+            }
         }
     }
 
     /// Takes everything.
     pub fn take(&mut self) -> Vec<u8> {
-        self.0.take().map_or_else(Vec::new, |bytes| *bytes)
+        match self.0.as_deref_mut() {
+            Some(Waiting::Bytes(bytes)) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = None;
+                bytes
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What comes next is discarded. Nothing may wait.
+    pub fn begin_oversize(&mut self, oversize: Oversize) {
+        self.0 = Some(Box::new(Waiting::Oversize(oversize)));
+    }
+
+    /// Discards what is to be discarded of `bytes`: how many they are, and the packet if it is over.
+    pub fn discard(&mut self, bytes: &[u8]) -> (usize, Option<Oversize>) {
+        let Some(Waiting::Oversize(oversize)) = self.0.as_deref_mut() else { return (0, None) };
+        let discarded = oversize.left.min(bytes.len());
+        oversize.left -= discarded;
+        let over = (oversize.left == 0).then_some(*oversize);
+        if over.is_some() {
+            self.0 = None;
+        }
+        (discarded, over)
     }
 
     /// Replaces what waits.
     pub fn put(&mut self, bytes: Vec<u8>) {
-        self.0 = (!bytes.is_empty()).then(|| Box::new(bytes));
+        self.0 = (!bytes.is_empty()).then(|| Box::new(Waiting::Bytes(bytes)));
     }
 }
 
@@ -198,6 +254,17 @@ mod tests {
         inbox.extend_from_slice(&[2, 3]);
         assert!(!inbox.is_empty());
         assert_eq!((inbox.take(), inbox.is_empty()), (vec![1, 2, 3], true));
+    }
+
+    #[test]
+    fn what_is_too_large_is_discarded_and_what_follows_is_kept() {
+        let mut inbox = Inbox::default();
+        assert_eq!(inbox.discard(&[1, 2]).0, 0);
+        inbox.begin_oversize(Oversize { left: 3, acknowledgement: None });
+        let (discarded, over) = inbox.discard(&[1, 2]);
+        assert!(discarded == 2 && over.is_none() && !inbox.is_empty() && inbox.take().is_empty());
+        let (discarded, over) = inbox.discard(&[3, 4, 5]);
+        assert!(discarded == 1 && over.is_some() && inbox.is_empty());
     }
 
     /// An idle connection costs this in every shard; `docs/performance.md` adds it up.

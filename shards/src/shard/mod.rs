@@ -9,6 +9,7 @@ mod credit;
 mod journal;
 mod lanes;
 mod outlets;
+mod oversize;
 mod packets;
 mod parting;
 mod publish;
@@ -24,6 +25,7 @@ pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
 
 use crate::access::Access;
+use crate::allowance::{Register, SharedRegister};
 use crate::config::DataPlaneConfig;
 use crate::durability::DurabilityLevel;
 use crate::log_port::LogPort;
@@ -32,7 +34,7 @@ use crate::metrics::{Gauge, ShardCells};
 use crate::quota::Quota;
 use crate::reactor::Event;
 use crate::transport::Layers;
-use admission::{Crowd, Handshakes, Parking, Revision};
+use admission::{Crowd, Handshakes, Inquiries, Parking, Revision};
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
@@ -40,14 +42,14 @@ use journal::{LogFigures, PendingForwarding, Receipts};
 use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
-use ringmq_core::config::{MqttConfig, QueueFullPolicy};
+use ringmq_core::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
 use ringmq_core::session::{Outgoing, TemplateCache};
 use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
-use sessions::Sessions;
+use sessions::{SessionKey, Sessions, Slot};
 use shared::SharedGroups;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -84,6 +86,8 @@ pub struct ShardParts {
     pub layers: Arc<[Layers]>,
     /// Who may enter and what they may do.
     pub access: Arc<dyn Access>,
+    /// What users have published, over all shards.
+    pub user_usage: Arc<SharedRegister>,
     /// Retained messages, over all shards.
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
@@ -112,6 +116,11 @@ pub struct Shard {
     parking: Parking,
     crowd: Crowd,
     revision: Revision,
+    /// What this shard's clients have published, where that is bounded.
+    client_usage: Register,
+    user_usage: Arc<SharedRegister>,
+    /// What external sources are asked about clients.
+    inquiries: Inquiries,
     sessions: Sessions,
     index: FilterIndex<Subscribers>,
     interest: Interest,
@@ -142,7 +151,7 @@ pub struct Shard {
     durable_shards: ShardSet,
     /// Shards with sessions that have messages refused rather than lose one.
     rejecting_shards: ShardSet,
-    /// Sessions of this shard whose clients ask for that.
+    /// Sessions of this shard that do.
     rejecting_sessions: usize,
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
@@ -162,12 +171,13 @@ enum Ending {
     Finished,
 }
 
-/// Borrows what session handlers need from a shard, field by field, so that its sessions and connections stay free.
+/// Borrows what handlers of a session of this zone need from a shard, field by field, so that its sessions and connections stay
+/// free.
 macro_rules! cx {
-    ($shard:expr) => {
+    ($shard:expr, $zone:expr) => {
         ringmq_core::session::Cx {
             now: $shard.now,
-            config: &$shard.config.mqtt,
+            config: $shard.config.zones.of($zone),
             tally: &mut $shard.tally,
             memory: &mut $shard.journal,
         }
@@ -189,6 +199,7 @@ impl Shard {
             limits,
             layers,
             access,
+            user_usage,
             retained,
             control,
             journal,
@@ -196,6 +207,8 @@ impl Shard {
             now,
         } = parts;
         let id = mesh.shard();
+        let mut inquiries = Inquiries::default();
+        inquiries.change(access.asks_sources());
         Shard {
             id,
             shards,
@@ -210,6 +223,9 @@ impl Shard {
             parking: Parking::default(),
             crowd: Crowd::default(),
             revision: Revision::default(),
+            client_usage: Register::default(),
+            user_usage,
+            inquiries,
             sessions: Sessions::default(),
             index: FilterIndex::new(),
             interest: Interest::new(),
@@ -236,7 +252,7 @@ impl Shard {
             log_figures: LogFigures::default(),
             log_port: None,
             durable_shards: ShardSet::EMPTY,
-            rejecting_shards: rejecting_shards(&config.mqtt, shards),
+            rejecting_shards: rejecting_shards(config.zones.of(ZoneId::DEFAULT), shards),
             rejecting_sessions: 0,
             deferred: Vec::new(),
             forwardings: Slab::new(),
@@ -387,7 +403,7 @@ impl Shard {
         }
         let has_answers =
             self.log_port.as_ref().is_some_and(LogPort::has_answers) || self.parking.has_answers();
-        if self.control.is_empty() && !has_answers {
+        if self.control.is_empty() && !has_answers && !self.inquiries.has_answers() {
             self.outlets.release_memory();
             self.due.shrink_to(SCRATCH_KEPT);
             self.matches.release_memory();
@@ -410,6 +426,16 @@ impl Shard {
             Ending::Draining(until) => Some(timer.map_or(until, |timer| timer.min(until))),
             _ => timer,
         }
+    }
+
+    /// What holds for a session.
+    fn settings_of(&self, slot: &Slot) -> &MqttConfig {
+        self.config.zones.of(slot.session.zone())
+    }
+
+    /// What holds for a session, by its key.
+    fn settings_of_session(&self, key: SessionKey) -> &MqttConfig {
+        self.config.zones.of(self.sessions.get(key).map_or(ZoneId::DEFAULT, |slot| slot.session.zone()))
     }
 
     /// How many messages a client's session has queued.
@@ -438,7 +464,7 @@ impl Shard {
     }
 }
 
-/// Where messages may be refused for want of room: everywhere if that is configured.
+/// Where messages may be refused for want of room: everywhere if that is configured for clients of no particular zone.
 fn rejecting_shards(config: &MqttConfig, shards: usize) -> ShardSet {
     let mut rejecting = ShardSet::EMPTY;
     if config.mqueue_full_policy == QueueFullPolicy::Reject {

@@ -2,7 +2,6 @@
 
 use super::connection::Stage;
 use super::credit::Turn;
-use super::outlets::Command;
 use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
@@ -48,6 +47,8 @@ impl Shard {
             self.keep(token, bytes[used..].to_vec());
             return self.handle_ahead(token);
         }
+        let bytes = self.discard(token, bytes);
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.inbox.extend_from_slice(bytes);
         if connection.paused {
             return;
@@ -74,16 +75,24 @@ impl Shard {
 
     /// Handles whole packets; returns how many bytes they were.
     fn handle_packets(&mut self, token: Token, input: &[u8]) -> usize {
-        let packet_bytes_max = u32::try_from(self.config.mqtt.max_packet_size.0).unwrap_or(u32::MAX);
+        let Some(connection) = self.connections.get(token as usize) else { return input.len() };
+        let packet_bytes_max = self.limits[usize::from(connection.listener)].packet_bytes_max;
         let mut used = 0;
         loop {
             let frame = match decode_frame(&input[used..], packet_bytes_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return used,
-                Err(error) => {
-                    self.violate(token, error.into());
-                    return input.len();
-                }
+                Err(error) => match self.begin_discarding(token, error, &input[used..]) {
+                    Ok(0) => return used,
+                    Ok(discarded) => {
+                        used += discarded;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.violate(token, error.into());
+                        return input.len();
+                    }
+                },
             };
             let next = used + frame.bytes;
             match self.handle_frame(token, frame, &input[next..]) {
@@ -104,8 +113,9 @@ impl Shard {
             Stage::Attached(key) => {
                 let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
                 if self.hold(token, is_publish)
-                    || self.is_throttled(token, is_publish)
+                    || self.awaits_decision(token, key, frame)
                     || (is_publish && self.hold_for_room(token, key, frame))
+                    || self.is_throttled(token, is_publish)
                 {
                     return Flow::Hold;
                 }
@@ -113,6 +123,9 @@ impl Shard {
                 let handled = decode_packet(frame, version)
                     .map_err(Violation::from)
                     .and_then(|packet| self.handle_packet(token, key, version, packet));
+                if self.inquiries.are_made() {
+                    self.inquiries.forget_settled(key);
+                }
                 match handled {
                     Ok(flow) => flow,
                     Err(violation) => {
@@ -199,11 +212,12 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let out = &mut connection.outbox;
         self.spent.lend(out);
+        let cx = &mut cx!(self, slot.session.zone());
         match ack.kind {
-            AckKind::Puback => slot.session.handle_puback(ack, &mut cx!(self), out),
-            AckKind::Pubrec => slot.session.handle_pubrec(ack, &mut cx!(self), out),
-            AckKind::Pubrel => slot.session.handle_pubrel(ack, &mut cx!(self), out),
-            AckKind::Pubcomp => slot.session.handle_pubcomp(ack, &mut cx!(self), out),
+            AckKind::Puback => slot.session.handle_puback(ack, cx, out),
+            AckKind::Pubrec => slot.session.handle_pubrec(ack, cx, out),
+            AckKind::Pubrel => slot.session.handle_pubrel(ack, cx, out),
+            AckKind::Pubcomp => slot.session.handle_pubcomp(ack, cx, out),
         }
         let stream = slot.streams.is_some();
         self.mark_dirty(token);
@@ -251,7 +265,7 @@ impl Shard {
     ) -> Result<Flow, Violation> {
         self.tally.bump(Metric::PacketsDisconnectReceived);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(Flow::Stop) };
-        let cause = slot.session.handle_disconnect(disconnect, &cx!(self))?;
+        let cause = slot.session.handle_disconnect(disconnect, &cx!(self, slot.session.zone()))?;
         if self.connections.get(token as usize).is_some_and(|connection| connection.pipeline.is_some()) {
             self.end_below(token, cause);
         } else {
@@ -269,10 +283,9 @@ impl Shard {
             return false;
         }
         if !connection.paused {
-            connection.paused = true;
             self.tally.bump(Metric::LaneStalls);
             self.outlets.paused.push(token);
-            self.outlets.push(Command::Pause(token));
+            self.pause(token);
         }
         true
     }
@@ -296,8 +309,7 @@ impl Shard {
                 self.outlets.paused.push(token);
                 continue;
             }
-            connection.paused = false;
-            self.outlets.push(Command::Resume(token));
+            self.resume(token);
             self.handle_bytes(token, &[]);
         }
     }

@@ -67,9 +67,7 @@ impl Shard {
         }
         let at = self.now.after_ms(LINGER_MS);
         connection.timer = Some(self.wheel.schedule(at, TimerKey::Connection(token)));
-        if std::mem::take(&mut connection.paused) {
-            self.outlets.push(Command::Resume(token));
-        }
+        self.resume(token);
         self.mark_dirty(token);
     }
 
@@ -105,6 +103,7 @@ impl Shard {
         slot.connection = None;
         slot.streams = None;
         self.receipts.rest_acks(key);
+        self.inquiries.forget(key);
         self.live_connections -= 1;
         self.tally.bump(Metric::ClientDisconnected);
         self.access.note_parting(slot.session.client_id(), self.now);
@@ -147,7 +146,8 @@ impl Shard {
     pub(super) fn publish_will(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(will) = slot.session.take_will() else { return };
-        let view = Session::will_publication(&will, self.origin(key), &cx!(self));
+        let zone = slot.session.zone();
+        let view = Session::will_publication(&will, self.origin(key), &cx!(self, zone));
         self.publish(&LazyPublication::borrowed(view), Some(key));
     }
 
@@ -168,7 +168,7 @@ impl Shard {
         self.unblock(key);
         self.forget_session(key);
         let Some(slot) = self.sessions.remove(key) else { return };
-        self.count_rejecting(slot.session.asks_to_reject(), false);
+        self.count_rejecting(slot.session.rejects(self.settings_of(&slot)), false);
         let lost = slot.session.undelivered();
         self.tally.add(Metric::DeliveryDropped, lost as u64);
         self.tally.add(Metric::DeliveryDroppedSessionEnded, lost as u64);

@@ -58,6 +58,7 @@ impl Shard {
     ) -> Result<(), Violation> {
         let before = self.before_routing();
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
+        let zone = slot.session.zone();
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
         if let Some((kind, packet_id)) = publish.acknowledgement()
             && kind == AckKind::Pubrec
@@ -69,35 +70,29 @@ impl Shard {
         if publish.qos > QoS::AtMostOnce {
             self.spent.lend(&mut connection.outbox);
         }
-        let inbound = slot.session.handle_publish(publish, &mut cx!(self), &mut connection.outbox)?;
+        let inbound = slot.session.handle_publish(publish, &mut cx!(self, zone), &mut connection.outbox)?;
         if publish.qos > QoS::AtMostOnce {
             self.mark_dirty(token);
         }
-        let Inbound::Route { aliased } = inbound else { return Ok(()) };
-        let topic = aliased.as_deref().unwrap_or(publish.topic);
-        let is_denied = self.denies_publish(key, publish, topic)?;
-        let view = Session::publication(publish, topic, self.origin(key), &cx!(self));
-        let level = if is_denied { None } else { self.awaited_level(publish, &view) };
+        let Inbound::Route { aliased, mounted } = inbound else { return Ok(()) };
+        let own_topic = aliased.as_deref().unwrap_or(publish.topic);
+        let topic = mounted.as_deref().unwrap_or(own_topic);
+        let view = Session::publication(publish, topic, self.origin(key), &cx!(self, zone));
+        let stopped = match self.denies_publish(key, publish, own_topic)? {
+            true => Some(Routed::Denied),
+            false => self.exceeds_quota(token, key, &view).then_some(Routed::OverQuota),
+        };
+        let level = if stopped.is_some() { None } else { self.awaited_level(publish, &view) };
         let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();
-        let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && !is_denied;
-        match level {
-            Some(_) if publish.qos == QoS::ExactlyOnce && self.is_remembered(key) => {
-                self.receipts.begin_deferred(self.forwarding_level);
-            }
-            Some(level) => self.receipts.begin(level),
-            None if is_refusable => self.receipts.begin(DurabilityLevel::Memory),
-            None => {}
-        }
-        if is_refusable {
-            self.receipts.allow_refusal();
-        }
+        let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && stopped.is_none();
+        self.open_scope(key, publish.qos, level, is_refusable);
         let message = LazyPublication::borrowed(view);
-        let routed = if is_denied { Routed::Denied } else { self.publish(&message, Some(key)) };
+        let routed = stopped.unwrap_or_else(|| self.publish(&message, Some(key)));
         let Some((kind, packet_id)) = publish.acknowledgement() else { return Ok(()) };
         let forwarding = self.keep_forwarding(&message);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
-        if kind == AckKind::Pubrec && !is_denied && !self.receipts.is_refused() {
-            slot.session.remember_begun(packet_id, &mut cx!(self));
+        if kind == AckKind::Pubrec && stopped.is_none() && !self.receipts.is_refused() {
+            slot.session.remember_begun(packet_id, &mut cx!(self, zone));
         }
         if level.is_some() {
             self.note_recorded(before);
@@ -116,6 +111,21 @@ impl Shard {
             self.acknowledge(token, key, ack, outcome);
         }
         Ok(())
+    }
+
+    /// While a message is routed, receipts are asked for: of what must be stored at this level, and of who may refuse it.
+    fn open_scope(&mut self, key: SessionKey, qos: QoS, level: Option<DurabilityLevel>, is_refusable: bool) {
+        match level {
+            Some(_) if qos == QoS::ExactlyOnce && self.is_remembered(key) => {
+                self.receipts.begin_deferred(self.forwarding_level);
+            }
+            Some(level) => self.receipts.begin(level),
+            None if is_refusable => self.receipts.begin(DurabilityLevel::Memory),
+            None => {}
+        }
+        if is_refusable {
+            self.receipts.allow_refusal();
+        }
     }
 
     /// How this shard's sessions are known as publishers.
@@ -278,10 +288,10 @@ impl Shard {
         let matched = !found.is_empty();
         if let Some(refusal) = self.refusal(&message.view(), &found) {
             self.receipts.note_refused(refusal);
-        } else if filters > 1 && !self.config.mqtt.overlapping_subscription_copies {
+        } else if filters > 1 {
             found.sort_by_key(|subscriber| subscriber.session);
             for overlapping in found.chunk_by(|a, b| a.session == b.session) {
-                self.deliver_merged(message, overlapping);
+                self.deliver_overlapping(message, overlapping);
             }
         } else {
             for subscriber in &found {
@@ -291,6 +301,20 @@ impl Shard {
         found.clear();
         self.matches.found = found;
         matched
+    }
+
+    /// Delivers what several subscriptions of one session match: one copy, or one for each where its zone has it so.
+    fn deliver_overlapping(&mut self, message: &LazyPublication<'_>, overlapping: &[Subscriber]) {
+        if self.config.zones.copy_overlaps()
+            && let [first, _, ..] = overlapping
+            && self.settings_of_session(first.session).overlapping_subscription_copies
+        {
+            for subscriber in overlapping {
+                self.deliver_merged(message, std::slice::from_ref(subscriber));
+            }
+            return;
+        }
+        self.deliver_merged(message, overlapping);
     }
 
     /// Delivers one copy for all subscriptions of one session that match: the highest QoS, every identifier.
@@ -322,7 +346,7 @@ impl Shard {
         }
         let delivery = Delivery {
             message,
-            qos: self.delivery_qos(view.qos, granted),
+            qos: self.delivery_qos(view.qos, granted, first.session),
             retain: view.retain && as_published,
             subscription_ids: &ids,
             share: None,
@@ -331,22 +355,29 @@ impl Shard {
     }
 
     /// The QoS of a delivery. [MQTT-3.8.4-8]
-    pub(super) fn delivery_qos(&self, published: QoS, granted: QoS) -> QoS {
-        if self.config.mqtt.upgrade_qos { published.max(granted) } else { published.min(granted) }
+    pub(super) fn delivery_qos(&self, published: QoS, granted: QoS, subscriber: SessionKey) -> QoS {
+        if self.config.zones.upgrade_qos() && self.settings_of_session(subscriber).upgrade_qos {
+            return published.max(granted);
+        }
+        published.min(granted)
     }
 
     /// Hands a message to a session of this shard.
     pub(super) fn deliver(&mut self, key: SessionKey, delivery: Delivery<'_>) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        if !slot.rights.may_receive(delivery.message.view().topic) {
-            return;
+        let topic = delivery.message.view().topic;
+        if !slot.may_receive(topic) {
+            let is_outside = slot.session.own_topic(topic).is_none();
+            return self.count_unseen(is_outside);
         }
+        let zone = slot.session.zone();
         let connection = slot.connection.and_then(|token| self.connections.get_mut(token as usize));
         let out = connection.map(|connection| {
             self.spent.lend(&mut connection.outbox);
             &mut connection.outbox
         });
-        let delivered = slot.session.handle_delivery(delivery, &mut self.templates, &mut cx!(self), out);
+        let delivered =
+            slot.session.handle_delivery(delivery, &mut self.templates, &mut cx!(self, zone), out);
         let connection = slot.connection;
         if delivered == Delivered::Queued {
             self.note_queued(key);
@@ -379,7 +410,7 @@ impl Shard {
         self.templates.clear();
         let delivery = Delivery {
             message,
-            qos: self.delivery_qos(view.qos, member.options.qos),
+            qos: self.delivery_qos(view.qos, member.options.qos, member.session),
             retain: view.retain && member.options.retain_as_published,
             subscription_ids: ids,
             share: Some(share),

@@ -356,7 +356,7 @@ impl Shard {
         let published: QoS = message.view().qos;
         let id = subscription.id.unwrap_or(0);
         let ids: &[u32] = if id > 0 { &[id] } else { &[] };
-        let qos = self.delivery_qos(published, subscription.options.qos);
+        let qos = self.delivery_qos(published, subscription.options.qos, key);
         self.templates.clear();
         self.deliver(
             key,

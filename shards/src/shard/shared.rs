@@ -6,7 +6,7 @@ use super::journal::{Goal, Outcome};
 use super::lanes::{GroupPick, InterestChange, LaneMessage};
 use super::publish::Subscriber;
 use super::sessions::{SessionKey, Turn};
-use ringmq_core::config::{SharedStrategy, StickyPick};
+use ringmq_core::config::{MqttConfig, SharedStrategy, StickyPick, ZoneId};
 use ringmq_core::hash::{ProcessHasher, SeededMap, hash_str};
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::LazyPublication;
@@ -150,7 +150,7 @@ impl Shard {
         let group = self.groups.get(candidate.id)?;
         let mut pick = GroupPick { tag: candidate.tag, nth: 0, sticky: None, take_turn: false, hops: 0 };
         let count = group.online_total();
-        let nth = match self.config.mqtt.shared_subscription_strategy {
+        let nth = match self.publisher_settings(publisher).shared_subscription_strategy {
             SharedStrategy::Random => self.random.u32(..),
             SharedStrategy::RoundRobin => self.next_turn(candidate.tag, publisher),
             SharedStrategy::RoundRobinPerGroup => {
@@ -169,6 +169,12 @@ impl Shard {
         let (shard, index) = nth_of(group, nth, count)?;
         pick.nth = index;
         Some((shard, pick))
+    }
+
+    /// What holds for a publisher; for the broker itself, what holds in no particular zone.
+    fn publisher_settings(&self, publisher: Option<SessionKey>) -> &MqttConfig {
+        let zone = publisher.and_then(|key| self.sessions.get(key)).map(|slot| slot.session.zone());
+        self.config.zones.of(zone.unwrap_or(ZoneId::DEFAULT))
     }
 
     /// The publisher's own place in a group's rota, which then moves on by one.
@@ -214,12 +220,13 @@ impl Shard {
             .and_then(|key| self.sessions.get(key))
             .and_then(|slot| slot.turns.as_ref()?.get(&candidate.tag).copied());
         let group = self.groups.get(candidate.id)?;
-        let first = match self.config.mqtt.shared_subscription_initial_sticky_pick {
+        let initial_pick = self.publisher_settings(publisher).shared_subscription_initial_sticky_pick;
+        let first = match initial_pick {
             StickyPick::HashClientid => client_hash as u32,
             StickyPick::HashTopic => hash_str(topic) as u32,
             StickyPick::Local | StickyPick::Random => self.random.u32(..),
         };
-        let prefers_local = self.config.mqtt.shared_subscription_initial_sticky_pick == StickyPick::Local;
+        let prefers_local = initial_pick == StickyPick::Local;
         let (shard, nth) = match stuck {
             Some(Turn::Stuck(shard)) if group.online_on(shard) > 0 => (shard, first % group.online_on(shard)),
             _ if prefers_local && group.online_on(self.id) > 0 => (self.id, first % group.online_on(self.id)),
@@ -270,7 +277,7 @@ impl Shard {
         let group = self.shared.local.get(&pick.tag)?;
         let view = message.view();
         let may_receive =
-            |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.rights.may_receive(view.topic));
+            |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.may_receive(view.topic));
         let is_online =
             |key: SessionKey| self.sessions.get(key).is_some_and(|slot| slot.connection.is_some());
         if let Some(publisher) = pick.sticky
@@ -294,12 +301,17 @@ impl Shard {
         let weight_bytes = view.weight_bytes();
         let is_ready = |member: &Subscriber| {
             may_receive(member.session)
-                && self.can_send_now(member.session, self.delivery_qos(view.qos, member.options.qos))
+                && self.can_send_now(
+                    member.session,
+                    self.delivery_qos(view.qos, member.options.qos, member.session),
+                )
         };
         let has_room = |member: &Subscriber| {
             let slot = self.sessions.get(member.session);
             may_receive(member.session)
-                && slot.is_some_and(|slot| slot.session.has_room(view.topic, weight_bytes, &self.config.mqtt))
+                && slot.is_some_and(|slot| {
+                    slot.session.has_room(view.topic, weight_bytes, self.settings_of(slot))
+                })
         };
         let member = in_turn.clone().find(is_ready).or_else(|| in_turn.clone().find(has_room));
         let other = || in_turn.clone().find(|member| may_receive(member.session)).unwrap_or(pool[start]);

@@ -6,7 +6,7 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{RetainHandling, Suback, Subscribe};
-use ringmq_core::config::QueueFullPolicy;
+use ringmq_core::config::{QueueFullPolicy, ZoneId};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::{InterestKey, Member, Roster, ShardId, ShardSet};
@@ -88,7 +88,8 @@ impl Shard {
         let denied = self.denied_filters(key, &subscribe)?;
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let before = slot.session.subscription_count();
-        let verdicts = slot.session.handle_subscribe(subscribe, &denied, &mut cx!(self))?;
+        let verdicts =
+            slot.session.handle_subscribe(subscribe, &denied, &mut cx!(self, slot.session.zone()))?;
         let attachment = slot.attachment;
         self.sessions
             .count_subscriber(before, before + usize::from(verdicts.iter().any(|v| v.granted.is_some())));
@@ -116,14 +117,15 @@ impl Shard {
         Ok(())
     }
 
-    /// A session asks for messages to be refused rather than lost, or did so before. Only while some do, other shards ask
-    /// this one whether it refuses a message.
+    /// A session has messages refused rather than lost, or did so before. Only while some do, other shards ask this one whether
+    /// it refuses a message.
     pub(super) fn count_rejecting(&mut self, before: bool, after: bool) {
         if before == after {
             return;
         }
         self.rejecting_sessions = self.rejecting_sessions + usize::from(after) - usize::from(before);
-        let is_configured = self.config.mqtt.mqueue_full_policy == QueueFullPolicy::Reject;
+        let general = self.config.zones.of(ZoneId::DEFAULT);
+        let is_configured = general.mqueue_full_policy == QueueFullPolicy::Reject;
         let is_rejecting = is_configured || self.rejecting_sessions > 0;
         if is_rejecting == self.rejecting_shards.contains(self.id) {
             return;
@@ -163,6 +165,7 @@ impl Shard {
     /// Removes a subscription of a session; the code for UNSUBACK. [MQTT-3.10.4-1]
     pub(super) fn unsubscribe(&mut self, key: SessionKey, text: &str) -> ReasonCode {
         let Some(slot) = self.sessions.get_mut(key) else { return ReasonCode::NoSubscriptionExisted };
+        let text = &*slot.session.mounted_filter(text);
         if slot.session.unsubscribe(text).is_none() {
             let valid = TopicFilter::parse(text).is_ok();
             return if valid { ReasonCode::NoSubscriptionExisted } else { ReasonCode::TopicFilterInvalid };

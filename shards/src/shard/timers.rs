@@ -57,9 +57,10 @@ impl Shard {
             return self.close_now(token, CloseCause::Lost);
         };
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        slot.session.remove_expired(&mut cx!(self));
+        slot.session.remove_expired(&mut cx!(self, slot.session.zone()));
+        let settings = self.config.zones.of(slot.session.zone());
         let terms = slot.session.terms();
-        let Some(silence_ms_max) = terms.and_then(|terms| terms.silence_ms_max(&self.config.mqtt)) else {
+        let Some(silence_ms_max) = terms.and_then(|terms| terms.silence_ms_max(settings)) else {
             return;
         };
         // A paused publisher is not silent: it is not being listened to.

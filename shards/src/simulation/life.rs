@@ -64,7 +64,7 @@ impl Life {
         }
         let (journals, mut rest) = Kept::over(logs, plan.level, clock).split();
         let meshes = build_mesh(plan.shards, config.mesh.lane_capacity, Signal::Socket).expect("descriptors");
-        let limits: Arc<[ListenerTerms]> = config.listeners.enabled().map(ListenerTerms::new).collect();
+        let limits = ListenerTerms::of(config);
         let retained = Arc::new(Quota::new(usize::MAX));
         let mut controls = Vec::new();
         let cells: Arc<[Arc<ShardCells>]> = (0..plan.shards).map(|_| Arc::default()).collect();
@@ -79,6 +79,7 @@ impl Life {
                 limits: Arc::clone(&limits),
                 layers: Arc::from(vec![Layers::default()]),
                 access: Arc::new(Everybody),
+                user_usage: Arc::default(),
                 retained: Arc::clone(&retained),
                 control: requests,
                 journal,

@@ -6,7 +6,7 @@ use crate::config::{DataPlaneConfig, MeshConfig};
 use crate::durability::{DurabilityConfig, DurabilityLevel, PersistenceConfig, StorePolicy};
 use fastrand::Rng;
 use ringmq_core::codec::{ProtocolVersion, QoS};
-use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, QueueFullPolicy};
+use ringmq_core::config::{ByteSize, Duration, Limit, MqttConfig, QueueFullPolicy, Zones};
 use ringmq_persistence::Options;
 
 /// Messages a queue holds where it is to overflow.
@@ -77,7 +77,7 @@ impl Plan {
                 lane_capacity: if random.bool() { 2 } else { 64 },
                 lane_backlog_max: random.usize(1..20),
             },
-            mqtt: MqttConfig {
+            zones: Zones::from(MqttConfig {
                 max_mqueue_len: queue,
                 mqueue_full_policy: if self.blocks {
                     QueueFullPolicy::Block
@@ -88,7 +88,7 @@ impl Plan {
                 session_expiry_interval: Duration::INFINITY,
                 await_rel_timeout: Duration::INFINITY,
                 ..MqttConfig::default()
-            },
+            }),
             durability: DurabilityConfig { level: self.level, ..DurabilityConfig::default() },
             persistence: PersistenceConfig {
                 full_policy: self.store.unwrap_or(StorePolicy::Refuse),

@@ -14,10 +14,14 @@ pub use throttle::{Rates, Throttle};
 use proxy::{ProxyError, ProxyHeader, read_header};
 use ringmq_core::config::Duration;
 use ringmq_core::time::Timestamp;
+use ringmq_core::topic::MountTemplate;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tls::{PeerCertificate, TlsFailure, TlsSettings, TlsStream};
-use websocket::{CloseCode, FRAME_HEAD_BYTES_MAX, Flow, FrameError, Frames, Upgrade, UpgradeError};
+use websocket::{
+    CloseCode, FRAME_HEAD_BYTES_MAX, Flow, Forwarded, FrameError, Frames, Upgrade, UpgradeError,
+};
 use websocket::{WebSocketOptions, write_frame};
 
 /// What the connections of a listener begin with.
@@ -27,6 +31,8 @@ pub struct Layers {
     pub access_rules: Vec<SourceRule>,
     /// How much each client may send.
     pub rates: Rates,
+    /// What stands before the topics of each client.
+    pub mountpoint: MountTemplate,
     /// A header of the PROXY protocol, which may take this long.
     pub proxy_timeout: Option<Duration>,
     /// A TLS handshake.
@@ -88,6 +94,8 @@ pub struct Pipeline {
     websocket: Option<WebSocket>,
     /// What the balancer told.
     told: Option<Box<ProxyHeader>>,
+    /// What a WebSocket handshake that has just been read says about where it came from, until somebody asks.
+    forwarded: Option<Box<(Forwarded, Arc<WebSocketOptions>)>>,
     /// What the layers themselves have to say: handshakes, pongs, farewells.
     outgoing: Vec<u8>,
     throttle: Option<Box<Throttle>>,
@@ -152,6 +160,13 @@ impl Pipeline {
         self.told.as_deref()
     }
 
+    /// Where the client connects from, if the WebSocket handshake that was just read says so and `peer`, who handed it over,
+    /// is believed.
+    pub fn take_forwarded_source(&mut self, peer: SocketAddr) -> Option<SocketAddr> {
+        let (forwarded, options) = *self.forwarded.take()?;
+        forwarded.source(peer, &options.trusted_proxies)
+    }
+
     /// The client's certificate, if it showed one.
     pub fn peer_certificate(&self) -> Option<PeerCertificate> {
         self.tls.as_ref()?.peer_certificate()
@@ -209,6 +224,9 @@ impl Pipeline {
                     Ok(None) => return Ok(()),
                     Ok(Some(upgraded)) => {
                         replies = upgraded.response;
+                        let options = Arc::clone(options);
+                        let forwarded = upgraded.forwarded;
+                        self.forwarded = forwarded.map(|it| Box::new((it, Arc::clone(&options))));
                         let mut frames = Frames::new(options.max_frame_size.0 as u64);
                         let flow = frames.handle_bytes(&bytes[upgraded.used..], plain, &mut replies);
                         self.websocket = Some(WebSocket::Open(frames));

@@ -3,12 +3,12 @@
 
 use super::order::Chain;
 use super::run::{Run, Workers};
-use crate::sources::RuleSource;
+use crate::sources::{RuleSource, TopicSources};
 use ringmq_core::authentication::Method;
-use ringmq_core::authorization::{Policy, Subject};
+use ringmq_core::authorization::{CacheTerms, Policy, SourceIndex, Subject};
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::time::Timestamp;
-use ringmq_shards::access::{Access, Entry, Grant, Reply, Verdict};
+use ringmq_shards::access::{Access, Entry, Grant, Judgement, Question, Reply, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -153,6 +153,8 @@ impl GateCore {
 pub struct Gate {
     core: Arc<GateCore>,
     chains: Chains,
+    /// Who is asked about topics, and how long that holds.
+    topics: Option<(TopicSources, CacheTerms)>,
 }
 
 impl Gate {
@@ -164,7 +166,7 @@ impl Gate {
         counts: Arc<Counts>,
     ) -> Gate {
         let core = GateCore { workers, admission, counts, rule_sources: Vec::new() };
-        Gate { core: Arc::new(core), chains }
+        Gate { core: Arc::new(core), chains, topics: None }
     }
 
     /// The same gate, which asks these sources for the rules of every client it lets in, in this order.
@@ -172,7 +174,31 @@ impl Gate {
     pub fn with_rule_sources(self, rule_sources: Vec<Box<dyn RuleSource>>) -> Gate {
         let GateCore { workers, admission, counts, .. } = &*self.core;
         let (workers, admission, counts) = (Arc::clone(workers), Arc::clone(admission), Arc::clone(counts));
-        Gate { core: Arc::new(GateCore { workers, admission, counts, rule_sources }), chains: self.chains }
+        Gate { core: Arc::new(GateCore { workers, admission, counts, rule_sources }), ..self }
+    }
+
+    /// The same gate, whose policies may leave decisions to these sources, by their places.
+    #[must_use]
+    pub fn with_topic_sources(self, sources: TopicSources, terms: CacheTerms) -> Gate {
+        Gate { topics: (!sources.is_empty()).then_some((sources, terms)), ..self }
+    }
+
+    /// Lets a client in that has proved who it is, or of which nobody asks.
+    fn admit_granted(&self, entry: Entry, granted: Grant, reply: Reply<Verdict>) -> Option<Verdict> {
+        if granted.is_superuser || self.core.rule_sources.is_empty() {
+            reply.withdraw();
+            return Some(self.core.admit(&entry.subject, granted));
+        }
+        let chain = Arc::clone(self.chains.of(&entry.subject.listener));
+        Run::new(Arc::clone(&self.core), chain, entry, reply).admit(granted);
+        None
+    }
+
+    /// Keeps a client out that may not even try.
+    fn refuse_banned(&self, subject: &Subject) -> Option<Verdict> {
+        let reason = self.core.admission.refusal(subject)?;
+        self.core.counts.count_failure();
+        Some(Verdict::Refuse(reason))
     }
 
     /// Whether a client may enter of which nobody asks who it is.
@@ -189,24 +215,19 @@ impl Gate {
 }
 
 impl Access for Gate {
-    fn admit(&self, entry: Entry, reply: Reply) -> Option<Verdict> {
-        if let Some(reason) = self.core.admission.refusal(&entry.subject) {
-            self.core.counts.count_failure();
+    fn admit(&self, entry: Entry, reply: Reply<Verdict>) -> Option<Verdict> {
+        let refused = self.refuse_banned(&entry.subject).or_else(|| {
+            let is_open = self.chains.of(&entry.subject.listener).is_empty();
+            let is_kept_out = is_open && !self.is_welcome(&entry.subject);
+            is_kept_out.then_some(Verdict::Refuse(ReasonCode::NotAuthorized))
+        });
+        if refused.is_some() {
             reply.withdraw();
-            return Some(Verdict::Refuse(reason));
+            return refused;
         }
         let chain = self.chains.of(&entry.subject.listener);
         if chain.is_empty() {
-            let is_welcome = self.is_welcome(&entry.subject);
-            if is_welcome && !self.core.rule_sources.is_empty() {
-                Run::new(Arc::clone(&self.core), Arc::clone(chain), entry, reply).admit(Grant::default());
-                return None;
-            }
-            reply.withdraw();
-            return Some(match is_welcome {
-                true => self.core.admit(&entry.subject, Grant::default()),
-                false => Verdict::Refuse(ReasonCode::NotAuthorized),
-            });
+            return self.admit_granted(entry, Grant::default(), reply);
         }
         Run::new(Arc::clone(&self.core), Arc::clone(chain), entry, reply).go_on();
         None
@@ -217,14 +238,14 @@ impl Access for Gate {
         Some(Box::new(method))
     }
 
-    fn admit_known(&self, subject: &Subject) -> Verdict {
-        if let Some(reason) = self.core.admission.refusal(subject) {
-            self.core.counts.count_failure();
-            return Verdict::Refuse(reason);
+    fn admit_known(&self, entry: Entry, reply: Reply<Verdict>) -> Option<Verdict> {
+        if let Some(refused) = self.refuse_banned(&entry.subject) {
+            reply.withdraw();
+            return Some(refused);
         }
-        let chain = self.chains.of(&subject.listener);
-        let is_superuser = subject.user_name.as_deref().is_some_and(|name| chain.is_superuser(name));
-        self.core.admit(subject, Grant { is_superuser, ..Grant::default() })
+        let chain = self.chains.of(&entry.subject.listener);
+        let is_superuser = entry.subject.user_name.as_deref().is_some_and(|name| chain.is_superuser(name));
+        self.admit_granted(entry, Grant { is_superuser, ..Grant::default() }, reply)
     }
 
     fn note_parting(&self, client_id: &str, now: Timestamp) {
@@ -233,6 +254,16 @@ impl Access for Gate {
 
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy> {
         self.core.admission.policy(subject, grant)
+    }
+
+    fn asks_sources(&self) -> Option<CacheTerms> {
+        self.topics.as_ref().map(|(_, terms)| *terms)
+    }
+
+    fn judge(&self, source: SourceIndex, question: Question, reply: Reply<Judgement>) {
+        if let Some((sources, _)) = &self.topics {
+            sources.ask(source, question, |judgement| reply.give(judgement));
+        }
     }
 }
 

@@ -54,11 +54,16 @@ pub(super) struct Run {
     is_unknown: bool,
     began: Instant,
     entry: Entry,
-    reply: Reply,
+    reply: Reply<Verdict>,
 }
 
 impl Run {
-    pub(super) fn new(gate: Arc<GateCore>, chain: Arc<Chain>, entry: Entry, reply: Reply) -> Box<Run> {
+    pub(super) fn new(
+        gate: Arc<GateCore>,
+        chain: Arc<Chain>,
+        entry: Entry,
+        reply: Reply<Verdict>,
+    ) -> Box<Run> {
         Box::new(Run {
             gate,
             chain,

@@ -54,8 +54,8 @@ struct Asking {
     gate: Gate,
     counts: Arc<Counts>,
     meshes: Vec<Mesh<()>>,
-    answers: Receiver<Answer>,
-    sender: crossbeam_channel::Sender<Answer>,
+    answers: Receiver<Answer<Verdict>>,
+    sender: crossbeam_channel::Sender<Answer<Verdict>>,
 }
 
 impl Asking {
@@ -79,7 +79,7 @@ impl Asking {
         let verdict = self.ask(7, entry).unwrap_or_else(|| {
             let answer = self.answers.recv_timeout(PATIENCE).unwrap();
             assert_eq!(answer.question, 7);
-            answer.verdict
+            answer.content
         });
         assert!(self.answers.try_recv().is_err(), "a second answer");
         verdict
@@ -213,7 +213,7 @@ fn every_question_is_answered_once_however_many_come() {
     for _ in 0..QUESTIONS {
         let answer = asking.answers.recv_timeout(PATIENCE).unwrap();
         assert!(!std::mem::replace(&mut seen[answer.question as usize], true));
-        busy += u64::from(answer.verdict == Verdict::Refuse(ReasonCode::ServerBusy));
+        busy += u64::from(answer.content == Verdict::Refuse(ReasonCode::ServerBusy));
     }
     assert_eq!(asking.counts.busy(), busy);
     assert_eq!(asking.counts.success() + busy, QUESTIONS);
@@ -241,7 +241,7 @@ fn a_full_queue_answers_that_the_server_is_busy() {
         asking.ask(question, someone());
     }
     let first = asking.answers.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(first.verdict, Verdict::Refuse(ReasonCode::ServerBusy));
+    assert_eq!(first.content, Verdict::Refuse(ReasonCode::ServerBusy));
     drop(held);
     for _ in 1..questions {
         asking.answers.recv_timeout(PATIENCE).unwrap();

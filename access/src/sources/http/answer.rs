@@ -3,6 +3,7 @@
 use super::link::Reply;
 use crate::authentication::jwt::{read_acl, read_attributes, read_flag, read_time};
 use hyper::StatusCode;
+use ringmq_core::authorization::Permission;
 use ringmq_shards::access::Grant;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -88,10 +89,10 @@ pub fn judge_client(reply: &Reply, now: Duration) -> Result<Judgement, NoAnswer>
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub fn judge_topic(reply: &Reply) -> Result<super::Answer, NoAnswer> {
+pub fn judge_topic(reply: &Reply) -> Result<Option<Permission>, NoAnswer> {
     Ok(match read(reply)? {
-        Said::Allow(_) => super::Answer::Allow,
-        Said::Deny => super::Answer::Deny,
-        Said::Ignore => super::Answer::Ignore,
+        Said::Allow(_) => Some(Permission::Allow),
+        Said::Deny => Some(Permission::Deny),
+        Said::Ignore => None,
     })
 }

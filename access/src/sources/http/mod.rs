@@ -14,4 +14,4 @@ mod topics;
 
 pub use authenticator::HttpAuthenticator;
 pub use jwks::Jwks;
-pub use topics::{Answer, HttpTopics, QUESTIONS_MAX, Question, TopicSources};
+pub use topics::{HttpTopics, QUESTIONS_MAX};

@@ -1,11 +1,10 @@
 //! Texts with placeholders, filled in for a request: those of a client, and those of a question about a topic.
 
-use super::topics::Question;
 use crate::authentication::template::{Placeholder, TemplateError};
-use crate::placeholders::{self, Part};
 use ringmq_core::authorization::Action;
 use ringmq_core::codec::ProtocolVersion;
-use ringmq_shards::access::Entry;
+use ringmq_core::placeholders::{self, Part};
+use ringmq_shards::access::{Entry, Question};
 use std::borrow::Cow;
 
 /// A text with placeholders.

@@ -4,14 +4,13 @@ use super::answer::{Judgement, NoAnswer, judge_client, judge_topic};
 use super::link::Reply;
 use super::request::{Filled, Form, Requests};
 use super::template::Scene;
-use super::*;
 use crate::sources::config::{BodyConfig, HttpMethod, SslConfig};
 use crate::sources::lookup::tests::entry;
 use crate::sources::net::PoolTerms;
 use hyper::StatusCode;
-use ringmq_core::authorization::Action;
+use ringmq_core::authorization::{Action, Permission};
 use ringmq_core::codec::{ProtocolVersion, QoS};
-use ringmq_shards::access::{Entry, Grant};
+use ringmq_shards::access::{Entry, Grant, Question};
 use std::time::Duration;
 
 const TERMS: PoolTerms = PoolTerms { size: 1, timeout: Duration::from_secs(5) };
@@ -138,5 +137,5 @@ fn answers_say_allow_deny_or_nothing() {
     assert_eq!((grant.expires_at_s, grant.rules.len()), (Some(2000), 1));
     assert_eq!(&*grant.attributes, [("tenant".into(), "t1".into())]);
     let reply = Reply { status: StatusCode::OK, body: r#"{"result":"deny"}"#.into() };
-    assert_eq!(judge_topic(&reply), Ok(Answer::Deny));
+    assert_eq!(judge_topic(&reply), Ok(Some(Permission::Deny)));
 }

@@ -131,3 +131,24 @@ fn packet_types_have_their_numbers() {
     let read = decode(b"\x62\x02\x00\x01", V5).unwrap();
     assert_eq!(read.packet_type(), PacketType::Pubrel);
 }
+
+#[test]
+fn the_beginning_of_a_publish_tells_how_it_is_answered_and_where_it_ends() {
+    let head = |qos: u8, body: &[u8]| [&[0x30 | qos << 1, 0x80, 0x01][..], body].concat();
+    let answered = |kind, id| Some((kind, PacketId::new(id).unwrap()));
+    for (input, acknowledgement) in [
+        (head(0, &[]), None),
+        (head(1, &[0, 2, b'a', b'b', 1, 2]), answered(AckKind::Puback, 0x102)),
+        (head(2, &[0, 0, 0, 7]), answered(AckKind::Pubrec, 7)),
+    ] {
+        let (whole, bytes) = (input.len(), 3 + 128);
+        for read in 0..whole {
+            assert_eq!(peek_publish(&input[..read]), Ok(None), "{read} bytes of {input:?}");
+        }
+        assert_eq!(peek_publish(&input), Ok(Some(PublishHead { acknowledgement, bytes })));
+        assert_eq!(peek_publish(&[&input[..], &[9; 500]].concat()).unwrap().unwrap().bytes, bytes);
+    }
+    for wrong in [head(3, &[]), head(1, &[0, 125]), head(1, &[0, 0, 0, 0]), vec![0x10, 1]] {
+        assert!(matches!(peek_publish(&wrong), Err(DecodeError::Malformed(_))), "{wrong:?}");
+    }
+}

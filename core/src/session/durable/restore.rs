@@ -3,7 +3,7 @@
 use super::{SessionNumber, Stored};
 use crate::client_id::ClientId;
 use crate::codec::{PacketId, Will};
-use crate::config::Priority;
+use crate::config::{Priority, ZoneId};
 use crate::session::delivery::Outgoing;
 use crate::session::inflight::Phase;
 use crate::session::queue::QueueTerms;
@@ -22,6 +22,8 @@ pub struct Restored {
     pub expiry_interval_s: u32,
     /// What its client asks of its queue.
     pub queue_terms: QueueTerms,
+    /// The zone of the listener that its client came through last.
+    pub zone: ZoneId,
     /// The will that is still to be published.
     pub will: Option<Box<Will>>,
     /// What was sent and not acknowledged, in the order of sending.
@@ -44,12 +46,22 @@ pub enum RestoredMessage {
 impl Session {
     /// The session as it was, without a connection.
     pub fn restore(restored: Restored, now: Timestamp) -> Session {
-        let Restored { number, client_id, expiry_interval_s, queue_terms, will, inflight, queue, begun } =
-            restored;
+        let Restored {
+            number,
+            client_id,
+            expiry_interval_s,
+            queue_terms,
+            zone,
+            will,
+            inflight,
+            queue,
+            begun,
+        } = restored;
         let mut session = Session::new(client_id);
         session.number = Some(number);
         session.expiry_interval_s = expiry_interval_s;
         session.will = will;
+        session.zone = zone;
         session.ask_queue(queue_terms);
         if inflight.is_empty() && queue.is_empty() && begun.is_empty() {
             return session;

@@ -12,7 +12,7 @@ pub use terms::{QueueTerms, QueueTermsError};
 
 use super::Cx;
 use super::delivery::{DropReason, Outgoing, ShareTag};
-use super::durable::Memory;
+use super::durable::{Body, Memory};
 use crate::codec::QoS;
 use crate::config::{MqttConfig, Priority, QueueFullPolicy};
 use crate::publication::Publication;
@@ -111,6 +111,28 @@ impl Queue {
     /// Sets what the client asks of it. What is too much already stays until a message comes.
     pub fn ask(&mut self, terms: QueueTerms) {
         self.terms = terms;
+    }
+
+    /// Gives every message the priority it has now. If the body of one is away, and its topic with it, all keep the order that
+    /// they have, ahead of what comes: messages of one topic must not overtake each other.
+    pub fn arrange(&mut self, config: &MqttConfig, memory: &dyn Memory) {
+        let messages: Vec<Outgoing> = match std::mem::take(&mut self.messages) {
+            Messages::Plain(list) => list.into(),
+            Messages::Ranked(mut ranks) => ranks.extract(&|_| true),
+        };
+        (self.bytes, self.qos0) = (0, 0);
+        let is_ranked = !config.mqueue_priorities.is_empty();
+        let known = |message: &Outgoing| match message.body(memory) {
+            Body::Here(publication) => Some(config.priority_of(publication.topic())),
+            Body::Away | Body::Lost => None,
+        };
+        let priorities: Option<Vec<Priority>> =
+            if is_ranked { messages.iter().map(known).collect() } else { None };
+        let mut priorities = priorities.map(Vec::into_iter);
+        for message in messages {
+            let priority = priorities.as_mut().and_then(Iterator::next).unwrap_or(Priority::HIGHEST);
+            self.append(message, is_ranked.then_some(priority));
+        }
     }
 
     /// Whether its publishers are to be held back: it asks for that, and is full.
@@ -311,7 +333,7 @@ impl Queue {
         self.bytes += message.weight_bytes();
         self.qos0 += u32::from(message.qos == QoS::AtMostOnce);
         if let (Messages::Plain(list), Some(_)) = (&self.messages, priority) {
-            debug_assert!(list.is_empty(), "priorities are configured for the whole life of a queue");
+            debug_assert!(list.is_empty(), "who changes priorities has messages arranged by them");
             self.messages = Messages::Ranked(Box::default());
         }
         match &mut self.messages {

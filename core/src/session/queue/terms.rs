@@ -95,11 +95,6 @@ impl QueueTerms {
         };
         Bounds { len_max, policy: self.policy().unwrap_or(configured.policy), ..configured }
     }
-
-    /// Whether the client asks for messages to be refused rather than lost.
-    pub fn asks_to_reject(self) -> bool {
-        self.policy() == Some(QueueFullPolicy::Reject)
-    }
 }
 
 fn len_max(value: &str, config: &MqttConfig) -> Result<u32, QueueTermsError> {

@@ -223,6 +223,30 @@ proptest! {
 }
 
 #[test]
+fn other_priorities_arrange_what_waits() {
+    let plain = MqttConfig::default();
+    let ranked = MqttConfig { mqueue_priorities: priorities(), ..MqttConfig::default() };
+    let (tally, queue, model) = (Tally::default(), Queue::default(), Vec::new());
+    let mut rig = Rig { config: plain.clone(), tally, queue, model, serial: 0 };
+    for topic in ["other", "x", "alarm", "x", "other"] {
+        let message = rig.message(topic, 3, QoS::AtMostOnce, false, false);
+        rig.queue.push_restored(message, None);
+    }
+    let serials = |queue: &Queue| queue.iter().map(serial_of).collect::<Vec<_>>();
+    let (bytes, qos0) = (rig.queue.bytes, rig.queue.qos0);
+    for (config, order) in [(&ranked, [3, 2, 4, 1, 5]), (&plain, [3, 2, 4, 1, 5]), (&ranked, [3, 2, 4, 1, 5])]
+    {
+        rig.queue.arrange(config, &Forgetful);
+        assert_eq!(serials(&rig.queue), order);
+        assert_eq!((rig.queue.bytes, rig.queue.qos0, rig.queue.len()), (bytes, qos0, 5));
+    }
+    let message = rig.message("alarm", 3, QoS::AtMostOnce, false, false);
+    let priority = priority_of(&message, &ranked);
+    rig.queue.push_restored(message, priority);
+    assert_eq!(serials(&rig.queue), [3, 6, 2, 4, 1, 5]);
+}
+
+#[test]
 fn a_queue_without_priorities_costs_one_list() {
     assert_eq!(size_of::<Messages>(), size_of::<VecDeque<Outgoing>>());
     assert_eq!(size_of::<Queue>(), size_of::<VecDeque<Outgoing>>() + 16);

@@ -11,7 +11,7 @@ fn aliased(topic: &'static str, alias: u16) -> Publish<'static> {
 }
 
 fn route(topic: &str) -> Result<Inbound, Violation> {
-    Ok(Inbound::Route { aliased: Some(topic.into()) })
+    Ok(Inbound::Route { aliased: Some(topic.into()), mounted: None })
 }
 
 fn reason(outcome: Result<Inbound, Violation>) -> Option<ReasonCode> {

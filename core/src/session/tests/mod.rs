@@ -3,6 +3,7 @@
 mod aliases;
 mod bodies;
 mod delivery;
+mod mountpoints;
 mod packet_bounds;
 mod parting;
 mod publishing;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ROUTE: Result<Inbound, Violation> = Ok(Inbound::Route { aliased: None });
+const ROUTE: Result<Inbound, Violation> = Ok(Inbound::Route { aliased: None, mounted: None });
 const SETTLED: Result<Inbound, Violation> = Ok(Inbound::Settled);
 
 fn reason(outcome: Result<Inbound, Violation>) -> Option<ReasonCode> {

@@ -105,3 +105,31 @@ fn what_a_will_may_not_be_refuses_the_connection() {
     let long = Connect { client_id: "1234567".into(), ..connect(V5) };
     assert_eq!(refusal(&long, &config), Some(ReasonCode::ClientIdentifierNotValid));
 }
+
+#[test]
+fn a_keep_alive_out_of_bounds_is_replaced_for_version_5_and_refused_to_3_x() {
+    let with =
+        |min_keepalive, max_keepalive| MqttConfig { min_keepalive, max_keepalive, ..MqttConfig::default() };
+    let cases = [
+        (with(0, 0), [(0, 0), (1, 1), (65_535, 65_535)]),
+        (with(30, 0), [(0, 0), (29, 30), (65_535, 65_535)]),
+        (with(30, 1200), [(0, 1200), (29, 30), (1201, 1200)]),
+        (with(0, 1200), [(0, 1200), (1, 1), (1200, 1200)]),
+        (with(60, 60), [(0, 60), (1, 60), (60, 60)]),
+        (MqttConfig { server_keepalive: 9, ..with(30, 60) }, [(0, 9), (30, 9), (9, 9)]),
+    ];
+    for (config, asked) in cases {
+        for (keep_alive_s, granted_s) in asked {
+            let new = Connect { keep_alive_s, ..connect(V5) };
+            let terms = Terms::negotiate(&new, &config);
+            let told = (granted_s != keep_alive_s).then_some(granted_s);
+            assert_eq!((terms.keep_alive_s, refusal(&new, &config)), (granted_s, None));
+            assert_eq!(terms.accept(&new, &config, false, None).properties.server_keep_alive_s, told);
+            let is_imposed = config.server_keepalive > 0;
+            let refused = told.filter(|_| !is_imposed).map(|_| ReasonCode::ImplementationSpecificError);
+            for version in [V31, V311] {
+                assert_eq!(refusal(&Connect { version, ..new.clone() }, &config), refused);
+            }
+        }
+    }
+}

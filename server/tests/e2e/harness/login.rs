@@ -193,6 +193,12 @@ impl Login {
         client
     }
 
+    /// Connects on this stream and returns the broker's answer, whatever it is.
+    pub fn answer_over(self, stream: impl Stream + 'static) -> (Client, Connack) {
+        let version = self.version;
+        self.answer_on(Client::over(stream, version))
+    }
+
     /// Connects and returns the broker's answer, whatever it is.
     pub fn answer(self, broker: &Broker) -> (Client, Connack) {
         let version = self.version;

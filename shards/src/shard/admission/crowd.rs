@@ -5,7 +5,6 @@ use crate::config::OverloadConfig;
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::connection::Stage;
-use crate::shard::outlets::Command;
 use ringmq_core::codec::Connect;
 use ringmq_core::hash::SeededMap;
 use ringmq_core::metrics::Metric;
@@ -119,8 +118,7 @@ impl Shard {
         }
         if let Some(connection) = self.connections.get_mut(token as usize) {
             connection.stage = Stage::Parked;
-            connection.paused = true;
-            self.outlets.push(Command::Pause(token));
+            self.pause(token);
             self.crowd.add(token, connect, self.now);
         }
         true
@@ -135,21 +133,17 @@ impl Shard {
         let deadline = Timestamp::from_ms(self.now.as_ms().saturating_sub(max_wait_ms));
         while let Some((token, connect, is_late)) = self.crowd.poll(deadline) {
             let Some(connection) = self.connections.get_mut(token as usize) else { continue };
-            connection.paused = false;
-            let rest = connection.inbox.take();
             if is_late {
                 self.tally.bump(Metric::OverloadDelayTimeout);
                 self.refuse(token, connect.version, ReasonCode::ServerBusy, Some(HINT));
-                self.outlets.push(Command::Resume(token));
                 continue;
             }
             self.tally.bump(Metric::OverloadDelayOk);
             connection.stage = Stage::AwaitConnect;
+            connection.paused = false;
+            let rest = connection.inbox.take();
             if self.admit(token, connect, &rest) {
-                let waits = self.connections.get(token as usize).is_some_and(|connection| connection.paused);
-                if !waits {
-                    self.outlets.push(Command::Resume(token));
-                }
+                self.resume_unless_paused(token);
                 self.handle_bytes(token, &rest);
             }
         }

@@ -3,7 +3,6 @@
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::connection::Stage;
-use crate::shard::outlets::Command;
 use crate::shard::timers::TimerKey;
 use crate::transport::Phase;
 use ringmq_core::metrics::Metric;
@@ -15,11 +14,10 @@ impl Shard {
     /// A connection that came too fast is not read from until its turn.
     pub(super) fn keep_outside(&mut self, token: Token, wait_ms: u64) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
-        connection.paused = true;
         let at = self.now.after_ms(wait_ms);
         connection.timer = Some(self.wheel.schedule(at, TimerKey::Entrance(token)));
         self.tally.bump(Metric::ConnectionsDelayed);
-        self.outlets.push(Command::Pause(token));
+        self.pause(token);
     }
 
     /// Its turn has come.
@@ -29,9 +27,8 @@ impl Shard {
         if connection.stage != Stage::AwaitConnect {
             return;
         }
-        connection.paused = false;
         let phase = connection.pipeline.as_ref().map_or(Phase::Open, |pipeline| pipeline.phase());
-        self.outlets.push(Command::Resume(token));
+        self.resume(token);
         self.enter_phase(token, phase);
     }
 
@@ -49,10 +46,9 @@ impl Shard {
             return false;
         }
         if !connection.paused {
-            connection.paused = true;
             self.wheel.schedule(self.now.after_ms(wait_ms), TimerKey::Throttle(token));
             self.tally.bump(Metric::PublisherThrottles);
-            self.outlets.push(Command::Pause(token));
+            self.pause(token);
         }
         true
     }
@@ -64,8 +60,7 @@ impl Shard {
         if !is_throttle || !connection.paused || !matches!(connection.stage, Stage::Attached(_)) {
             return;
         }
-        connection.paused = false;
-        self.outlets.push(Command::Resume(token));
+        self.resume(token);
         self.handle_bytes(token, &[]);
     }
 }

@@ -1,12 +1,19 @@
 //! What is known of a client beside its session.
 
+use super::Meter;
 use crate::access::Grant;
 use crate::shard::connection::Connection;
 use crate::transport::tls::PeerCertificate;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
 use ringmq_core::authentication::AuthExchange;
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::codec::Connect;
-use ringmq_core::config::CertificateField;
+use ringmq_core::config::{CertificateField, MqttConfig};
+use ringmq_core::limits::STRING_BYTES_MAX;
+use ringmq_core::reason::ReasonCode;
+use ringmq_core::topic::Mountpoint;
 use ringmq_core::wheel::TimerId;
 use std::sync::Arc;
 
@@ -20,6 +27,8 @@ pub struct Guest {
     pub exchange: Option<Box<AuthExchange>>,
     /// When what it was granted ends.
     pub expiry_timer: Option<TimerId>,
+    /// What it has published, where that is bounded.
+    pub meter: Option<Meter>,
 }
 
 impl Guest {
@@ -39,57 +48,143 @@ impl Guest {
 pub struct Pass {
     pub guest: Option<Box<Guest>>,
     pub policy: Arc<Policy>,
+    /// What stands before its topics.
+    pub mountpoint: Option<Box<Mountpoint>>,
+    /// Which rules the policy was made of, by the number of their change.
+    pub rules: u32,
+}
+
+/// What certifies who the client of a connection is: the certificate it showed, or what its balancer told of one. Empty if
+/// nothing does.
+pub fn certificate_of(connection: &Connection) -> PeerCertificate {
+    let Some(pipeline) = &connection.pipeline else { return PeerCertificate::default() };
+    pipeline.peer_certificate().unwrap_or_else(|| PeerCertificate {
+        common_name: pipeline.told().and_then(|told| told.common_name.clone()),
+        ..PeerCertificate::default()
+    })
 }
 
 /// The client at the other end of a connection, as access rules see it.
 pub fn subject_of(
     connection: &Connection,
+    certificate: PeerCertificate,
     listener: &str,
     client_id: &str,
     user_name: Option<&str>,
 ) -> Subject {
-    let certificate = connection.pipeline.as_ref().and_then(|pipeline| pipeline.peer_certificate());
-    let told = connection.pipeline.as_ref().and_then(|pipeline| pipeline.told());
-    let (common_name, distinguished_name) = match certificate {
-        Some(certificate) => (certificate.common_name, certificate.distinguished_name),
-        None => (told.and_then(|told| told.common_name.clone()), None),
-    };
     Subject {
         client_id: client_id.into(),
         user_name: user_name.map(Into::into),
         peer: connection.peer.into(),
         listener: listener.into(),
-        common_name,
-        distinguished_name,
+        common_name: certificate.common_name,
+        distinguished_name: certificate.distinguished_name,
         attributes: Vec::new(),
     }
 }
 
-/// Takes names from the client's certificate where that is configured. A field that the certificate lacks changes nothing.
-pub fn name_by_certificate(
-    connection: &Connection,
+/// Takes names from the client's certificate, and the client id from the user name, where that is configured. A field that
+/// the certificate lacks changes nothing.
+///
+/// # Errors
+/// The reason to refuse the client with, and why, if the certificate has a name that no MQTT string should be.
+pub fn name_client(
+    mqtt: &MqttConfig,
+    certificate: &PeerCertificate,
     connect: &mut Connect,
-    as_username: CertificateField,
-    as_clientid: CertificateField,
-) {
-    if as_username == CertificateField::Disabled && as_clientid == CertificateField::Disabled {
-        return;
+) -> Result<(), (ReasonCode, &'static str)> {
+    if let Some(name) = field_of(certificate, mqtt.peer_cert_as_username) {
+        let reason = (ReasonCode::BadUserNameOrPassword, "the certificate's name cannot be a user name");
+        connect.user_name = Some(checked(name).ok_or(reason)?);
     }
-    let Some(pipeline) = &connection.pipeline else { return };
-    let told_name = pipeline.told().and_then(|told| told.common_name.clone());
-    let certificate = pipeline
-        .peer_certificate()
-        .unwrap_or_else(|| PeerCertificate { common_name: told_name, ..PeerCertificate::default() });
-    let field = |field| match field {
+    if let Some(name) = field_of(certificate, mqtt.peer_cert_as_clientid) {
+        let reason = (ReasonCode::ClientIdentifierNotValid, "the certificate's name cannot be a client id");
+        connect.client_id = checked(name).ok_or(reason)?;
+    }
+    if mqtt.use_username_as_clientid
+        && let Some(user_name) = &connect.user_name
+    {
+        connect.client_id = user_name.clone();
+    }
+    Ok(())
+}
+
+fn field_of(certificate: &PeerCertificate, field: CertificateField) -> Option<Box<str>> {
+    // A balancer tells of a certificate, and does not show it.
+    let der = Some(&certificate.der).filter(|der| !der.is_empty());
+    let name = match field {
         CertificateField::Disabled => None,
         CertificateField::Cn => certificate.common_name.clone(),
         CertificateField::Dn => certificate.distinguished_name.clone(),
         CertificateField::San => certificate.alternative_name.clone(),
+        CertificateField::Pem => der.map(|der| STANDARD.encode(der).into()),
+        CertificateField::Md5 => der.map(|der| hexadecimal(&Md5::digest(der))),
     };
-    if let Some(name) = field(as_username) {
-        connect.user_name = Some(name);
+    name.filter(|name| !name.is_empty())
+}
+
+fn hexadecimal(bytes: &[u8]) -> Box<str> {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]).collect::<String>().into()
+}
+
+/// A name that can be an MQTT string and has no control characters, which would come out in logs and topics.
+/// [MQTT-1.5.4-2]
+fn checked(name: Box<str>) -> Option<Box<str>> {
+    (name.len() <= STRING_BYTES_MAX && !name.contains(char::is_control)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(common_name: &str) -> PeerCertificate {
+        let common_name = Some(common_name.into());
+        PeerCertificate { common_name, der: b"abc".as_slice().into(), ..PeerCertificate::default() }
     }
-    if let Some(name) = field(as_clientid) {
-        connect.client_id = name;
+
+    fn connect() -> Connect {
+        Connect::decode(b"\x00\x04MQTT\x04\x02\x00\x00\x00\x03own").unwrap()
+    }
+
+    fn named_by(certificate: &PeerCertificate, field: CertificateField) -> Result<Connect, ReasonCode> {
+        let mqtt = MqttConfig {
+            peer_cert_as_username: field,
+            peer_cert_as_clientid: field,
+            ..MqttConfig::default()
+        };
+        let mut connect = connect();
+        name_client(&mqtt, certificate, &mut connect).map_err(|(reason, _)| reason)?;
+        Ok(connect)
+    }
+
+    #[test]
+    fn fields_of_a_certificate_are_names() {
+        for (field, name) in [
+            (CertificateField::Cn, "device"),
+            (CertificateField::Dn, "own"),
+            (CertificateField::Pem, "YWJj"),
+            (CertificateField::Md5, "900150983cd24fb0d6963f7d28e17f72"),
+        ] {
+            let connect = named_by(&certificate("device"), field).unwrap();
+            assert_eq!(&*connect.client_id, name);
+            assert_eq!(connect.user_name.as_deref(), Some(name).filter(|name| *name != "own"));
+        }
+        // Of what a balancer tells there is no certificate.
+        let told = PeerCertificate { der: Box::default(), ..certificate("device") };
+        assert_eq!(&*named_by(&told, CertificateField::Md5).unwrap().client_id, "own");
+        assert_eq!(&*named_by(&certificate(""), CertificateField::Cn).unwrap().client_id, "own");
+    }
+
+    #[test]
+    fn what_no_string_should_be_is_no_name() {
+        for wrong in ["a\0b", "a\nb", "a\u{7f}", "\u{85}", &"x".repeat(STRING_BYTES_MAX + 1)] {
+            let named = named_by(&certificate(wrong), CertificateField::Cn);
+            assert_eq!(named.map(|_| ()), Err(ReasonCode::BadUserNameOrPassword), "{wrong:?}");
+        }
+        let mqtt = MqttConfig { peer_cert_as_clientid: CertificateField::Cn, ..MqttConfig::default() };
+        let refused = name_client(&mqtt, &certificate("a\0"), &mut connect());
+        assert_eq!(refused.map_err(|(reason, _)| reason), Err(ReasonCode::ClientIdentifierNotValid));
+        assert!(name_client(&mqtt, &certificate(&"x".repeat(STRING_BYTES_MAX)), &mut connect()).is_ok());
     }
 }

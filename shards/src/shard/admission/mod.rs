@@ -3,12 +3,18 @@
 mod crowd;
 mod entrance;
 mod guest;
+mod inquiries;
+mod meter;
+mod mounting;
 mod parking;
 mod rights;
+mod verdict;
 mod wrapped;
 
 pub use crowd::Crowd;
 pub use guest::{Guest, Pass};
+pub use inquiries::Inquiries;
+pub use meter::Meter;
 pub use parking::Parking;
 pub use rights::{Revision, Rights};
 pub use wrapped::Handshakes;
@@ -23,8 +29,9 @@ use crate::config::SourceRule;
 use crate::reactor::{Parcel, Token};
 use crate::transport::{Phase, Pipeline};
 use entrance::ENTRANCE_WAIT_MS_MAX;
-use parking::name_client;
+use guest::{certificate_of, name_client};
 use ringmq_core::codec::{Connack, ConnackProperties, Connect, DecodeError, ProtocolVersion};
+use ringmq_core::config::ZoneId;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::routing::ShardId;
@@ -83,12 +90,18 @@ impl Shard {
 
     /// Looks at a CONNECT and asks whether its client may enter. Returns false if the connection left this shard.
     fn admit(&mut self, token: Token, mut connect: Box<Connect>, rest: &[u8]) -> bool {
-        name_client(self, token, &mut connect);
-        if let Some(reason) = refusal(&connect, &self.config.mqtt) {
+        let Some(connection) = self.connections.get(token as usize) else { return false };
+        let settings = self.config.zones.of(self.limits[usize::from(connection.listener)].zone);
+        let certificate = certificate_of(connection);
+        if let Err((reason, explanation)) = name_client(settings, &certificate, &mut connect) {
+            self.refuse(token, connect.version, reason, Some(explanation));
+            return true;
+        }
+        if let Some(reason) = refusal(&connect, settings) {
             self.refuse(token, connect.version, reason, None);
             return true;
         }
-        if let Err(error) = QueueTerms::of(&connect, &self.config.mqtt) {
+        if let Err(error) = QueueTerms::of(&connect, settings) {
             let reason = ReasonCode::ImplementationSpecificError;
             self.refuse(token, connect.version, reason, Some(&error.to_string()));
             return true;
@@ -98,7 +111,7 @@ impl Shard {
             connect.client_id =
                 format!("ringmq-{:016x}{:08x}", self.random.u64(..), self.random.u32(..)).into();
         }
-        self.ask_entry(token, connect, assigned, rest)
+        self.ask_entry(token, connect, assigned, certificate, rest)
     }
 
     /// A client that may enter gets its session, on the shard that owns it. Returns false if the connection left this one.
@@ -206,10 +219,13 @@ impl Shard {
     }
 
     /// Gives a connection its session: the one that waits for it, or a new one. [MQTT-3.1.2-4 to -6]
-    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool, pass: Pass) {
-        let terms = Terms::negotiate(&connect, &self.config.mqtt);
+    fn attach(&mut self, token: Token, mut connect: Box<Connect>, assigned: bool, mut pass: Pass) {
+        let Some(connection) = self.connections.get(token as usize) else { return };
+        let zone = self.limits[usize::from(connection.listener)].zone;
+        let settings = self.config.zones.of(zone);
+        let terms = Terms::negotiate(&connect, settings);
         // They were checked before the connection came to this shard.
-        let queue_terms = QueueTerms::of(&connect, &self.config.mqtt).unwrap_or_default();
+        let queue_terms = QueueTerms::of(&connect, settings).unwrap_or_default();
         // At the store's bound those who are known may come back for what waits for them, and so make room.
         let is_new = self.sessions.find(&connect.client_id).is_none();
         if terms.session_expiry_interval_s > 0
@@ -223,12 +239,13 @@ impl Shard {
             self.sessions.insert(Session::new(connect.client_id.as_ref().into()))
         });
         let assigned_id = assigned.then_some(&*connect.client_id);
-        let mut connack = terms.accept(&connect, &self.config.mqtt, present.is_some(), assigned_id);
+        let mut connack = terms.accept(&connect, self.config.zones.of(zone), present.is_some(), assigned_id);
         connack.properties.authentication_method = connect.properties.authentication_method.take();
         connack.properties.authentication_data = connect.properties.authentication_data.take();
-        let Pass { guest, policy } = pass;
-        self.welcome(token, guest);
-        let silence_ms_max = terms.silence_ms_max(&self.config.mqtt);
+        let is_metered = self.measure(pass.guest.as_deref_mut());
+        let mountpoint = pass.mountpoint.take();
+        let policy = self.welcome(token, &connect.client_id, pass);
+        let silence_ms_max = terms.silence_ms_max(self.config.zones.of(zone));
 
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         connection.stage = Stage::Attached(key);
@@ -242,15 +259,14 @@ impl Shard {
         });
         connection.outbox.limit_packets(terms.packet_bytes_max);
         let is_told = connection.outbox.push_connack(&connack, connect.version, &mut self.tally);
+        self.enter_zone(key, zone, queue_terms, present.is_some());
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.connection = Some(token);
         slot.attachment = slot.attachment.wrapping_add(1);
-        let asked_to_reject = slot.session.asks_to_reject();
+        slot.session.mount(mountpoint);
         slot.session.attach(terms, connect.will.take());
-        slot.session.ask_queue(queue_terms);
         slot.set_policy(policy);
-        let asks_to_reject = slot.session.asks_to_reject();
-        self.count_rejecting(asked_to_reject, asks_to_reject);
+        slot.set_metered(is_metered);
         self.remember_session(key, None, None);
         let (Some(slot), Some(connection)) =
             (self.sessions.get_mut(key), self.connections.get_mut(token as usize))
@@ -260,7 +276,7 @@ impl Shard {
         if slot.session.number().is_some() {
             connection.outbox.hold();
         }
-        slot.session.pump(&mut cx!(self), &mut connection.outbox);
+        slot.session.pump(&mut cx!(self, zone), &mut connection.outbox);
         self.live_connections += 1;
         self.outlets.push(Command::Settle(token));
         self.count_connected(connect.user_name.is_none());
@@ -271,6 +287,17 @@ impl Shard {
             // The client takes no packet as large as its CONNACK, and nothing may come before that. [MQTT-3.2.0-1]
             self.close_now(token, CloseCause::Server(ReasonCode::PacketTooLarge));
         }
+    }
+
+    /// The queue of a session is what the zone and its client have it be from now on. `is_known`: the session is an old one.
+    fn enter_zone(&mut self, key: SessionKey, zone: ZoneId, queue_terms: QueueTerms, is_known: bool) {
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let zones = &self.config.zones;
+        let rejected = is_known && slot.session.rejects(zones.of(slot.session.zone()));
+        slot.session.enter_zone(zone, zones.of(zone), &self.journal);
+        slot.session.ask_queue(queue_terms);
+        let rejects = slot.session.rejects(zones.of(zone));
+        self.count_rejecting(rejected, rejects);
     }
 
     fn count_connected(&mut self, is_anonymous: bool) {

@@ -1,39 +1,54 @@
 //! Clients that wait to be let in, and what becomes of them.
 
-use super::guest::{Guest, Pass, name_by_certificate, subject_of};
-use crate::access::{Answer, Entry, Reply, Verdict};
+use super::guest::{Pass, subject_of};
+use crate::access::{Answer, Entry, Grant, Judgement, Questions, Verdict};
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::connection::Stage;
-use crate::shard::outlets::Command;
 use crate::shard::timers::TimerKey;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::transport::tls::PeerCertificate;
+use bytes::Bytes;
 use ringmq_core::authentication::{AuthExchange, Method, Methods, Outcome};
-use ringmq_core::authorization::{Action, Decision, Subject};
+use ringmq_core::authorization::{Policy, SourceIndex, Subject};
 use ringmq_core::codec::{Auth, Connect};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::session::{CloseCause, Violation};
+use ringmq_core::topic::Mountpoint;
 use std::fmt;
+use std::sync::Arc;
 
 /// The clients that wait: for an answer, or for their next AUTH.
+#[derive(Default)]
 pub struct Parking {
     /// No more than there are connections.
     waiting: SeededMap<Token, Parked>,
-    /// Counts the questions.
-    asked: u32,
-    /// No more answers are on their way than clients wait.
-    answers: (Sender<Answer>, Receiver<Answer>),
+    /// Whether they may enter.
+    verdicts: Questions<Verdict>,
+    /// Whether they may have their wills published.
+    pub(super) wills: Questions<Judgement>,
 }
 
-struct Parked {
+/// A client that waits.
+pub struct Parked {
     /// The question that is asked; 0 while the client is to send AUTH.
-    question: u64,
-    connect: Box<Connect>,
-    assigned: bool,
-    subject: Subject,
-    exchange: Option<Box<AuthExchange>>,
+    pub question: u64,
+    pub connect: Box<Connect>,
+    pub assigned: bool,
+    pub subject: Subject,
+    pub exchange: Option<Box<AuthExchange>>,
+    /// Set once it may enter, while an external source is asked about its will.
+    pub admitted: Option<Admitted>,
+}
+
+/// What a client may do whose will is still to be judged.
+pub struct Admitted {
+    pub grant: Grant,
+    pub policy: Arc<Policy>,
+    pub mountpoint: Option<Box<Mountpoint>>,
+    /// Who is asked.
+    pub source: SourceIndex,
 }
 
 impl fmt::Debug for Parking {
@@ -42,22 +57,10 @@ impl fmt::Debug for Parking {
     }
 }
 
-impl Default for Parking {
-    fn default() -> Parking {
-        Parking { waiting: SeededMap::default(), asked: 0, answers: unbounded() }
-    }
-}
-
 impl Parking {
     /// Whether answers have come.
     pub fn has_answers(&self) -> bool {
-        !self.answers.1.is_empty()
-    }
-
-    /// A question has the connection that it is about in its lower half, and is never 0.
-    fn next_question(&mut self, token: Token) -> u64 {
-        self.asked = self.asked.checked_add(1).unwrap_or(1);
-        u64::from(self.asked) << 32 | u64::from(token)
+        self.verdicts.has_answers() || self.wills.has_answers()
     }
 
     /// A connection is gone; so is what it waited for.
@@ -84,11 +87,13 @@ impl Shard {
         token: Token,
         mut connect: Box<Connect>,
         assigned: bool,
+        certificate: PeerCertificate,
         rest: &[u8],
     ) -> bool {
         let Some(connection) = self.connections.get(token as usize) else { return false };
         let listener = &self.limits[usize::from(connection.listener)].id;
-        let subject = subject_of(connection, listener, &connect.client_id, connect.user_name.as_deref());
+        let subject =
+            subject_of(connection, certificate, listener, &connect.client_id, connect.user_name.as_deref());
         self.tally.bump(Metric::ClientAuthenticate);
         match AuthExchange::begin(&connect, &Offered(self, &subject)) {
             Err(reason) => {
@@ -97,35 +102,47 @@ impl Shard {
             }
             Ok(Some((exchange, outcome))) => {
                 let exchange = Some(Box::new(exchange));
-                let parked = Parked { question: 0, connect, assigned, subject, exchange };
+                let parked = Parked { question: 0, connect, assigned, subject, exchange, admitted: None };
                 self.go_on(token, parked, outcome, rest)
             }
             Ok(None) => {
-                let entry = Entry {
-                    subject: subject.clone(),
-                    password: connect.password.take(),
-                    version: connect.version,
-                };
-                let question = self.parking.next_question(token);
-                let reply = Reply::new(question, self.parking.answers.0.clone(), self.mesh.bell());
-                let verdict = self.access.admit(entry, reply);
-                let parked = Parked { question, connect, assigned, subject, exchange: None };
-                match verdict {
-                    Some(verdict) => self.handle_verdict(token, parked, verdict, rest),
-                    None => self.keep_waiting(token, parked),
-                }
+                let password = connect.password.take();
+                let parked =
+                    Parked { question: 0, connect, assigned, subject, exchange: None, admitted: None };
+                self.ask_verdict(token, parked, password, rest)
             }
         }
     }
 
-    fn keep_waiting(&mut self, token: Token, parked: Parked) -> bool {
+    /// Asks whether a client may enter; one with an exchange has proved who it is.
+    fn ask_verdict(
+        &mut self,
+        token: Token,
+        mut parked: Parked,
+        password: Option<Bytes>,
+        rest: &[u8],
+    ) -> bool {
+        let entry = Entry { subject: parked.subject.clone(), password, version: parked.connect.version };
+        let (question, reply) = self.parking.verdicts.ask(token, self.mesh.bell());
+        let verdict = match parked.exchange {
+            Some(_) => self.access.admit_known(entry, reply),
+            None => self.access.admit(entry, reply),
+        };
+        parked.question = question;
+        match verdict {
+            Some(verdict) => self.handle_verdict(token, parked, verdict, rest),
+            None => self.keep_waiting(token, parked),
+        }
+    }
+
+    /// A client waits: for the answer to its question, or for its own next packet.
+    pub(super) fn keep_waiting(&mut self, token: Token, parked: Parked) -> bool {
         if let Some(connection) = self.connections.get_mut(token as usize) {
             connection.stage = Stage::Parked;
             connection.version = parked.connect.version;
             if parked.question != 0 {
                 // Nothing is received meanwhile, so that it can still move to its home.
-                connection.paused = true;
-                self.outlets.push(Command::Pause(token));
+                self.pause(token);
             }
             self.parking.waiting.insert(token, parked);
         }
@@ -134,21 +151,39 @@ impl Shard {
 
     /// Answers to those who asked to be let in.
     pub fn handle_answers(&mut self) {
-        while let Ok(Answer { question, verdict }) = self.parking.answers.1.try_recv() {
-            let token = question as u32;
-            // A token may belong to another connection by now, whose question is another one.
-            let is_asked = |parked: &Parked| parked.question == question;
-            if !self.parking.waiting.get(&token).is_some_and(is_asked) {
-                continue;
+        while let Some(answer) = self.parking.verdicts.poll() {
+            if let Some((token, parked, rest)) = self.unpark_client(&answer, false) {
+                let is_here = self.handle_verdict(token, parked, answer.content, &rest);
+                self.go_on_reading(token, is_here, &rest);
             }
-            let Some(parked) = self.parking.waiting.remove(&token) else { continue };
-            let Some(connection) = self.connections.get_mut(token as usize) else { continue };
-            connection.paused = false;
-            let rest = connection.inbox.take();
-            if self.handle_verdict(token, parked, verdict, &rest) {
-                self.outlets.push(Command::Resume(token));
-                self.handle_bytes(token, &rest);
+        }
+        while let Some(answer) = self.parking.wills.poll() {
+            if let Some((token, parked, rest)) = self.unpark_client(&answer, true) {
+                let is_here = self.handle_will_judgement(token, parked, answer.content, &rest);
+                self.go_on_reading(token, is_here, &rest);
             }
+        }
+    }
+
+    /// Whoever waits for this answer, about its will or about itself, and the bytes it has sent meanwhile.
+    fn unpark_client<A>(&mut self, answer: &Answer<A>, is_will: bool) -> Option<(Token, Parked, Vec<u8>)> {
+        let token = answer.about();
+        // A token may belong to another connection by now, whose question is another one.
+        let parked = self.parking.waiting.get(&token)?;
+        if parked.question != answer.question || parked.admitted.is_some() != is_will {
+            return None;
+        }
+        let parked = self.parking.waiting.remove(&token)?;
+        let connection = self.connections.get_mut(token as usize)?;
+        connection.paused = false;
+        Some((token, parked, connection.inbox.take()))
+    }
+
+    /// A connection that is still here is received from again, unless it waits again.
+    fn go_on_reading(&mut self, token: Token, is_here: bool, rest: &[u8]) {
+        if is_here {
+            self.resume_unless_paused(token);
+            self.handle_bytes(token, rest);
         }
     }
 
@@ -191,8 +226,7 @@ impl Shard {
                 // CONNACK names the method, and carries the last data. [MQTT-4.12.0-5]
                 parked.connect.properties.authentication_method = Some(method);
                 parked.connect.properties.authentication_data = data;
-                let verdict = self.access.admit_known(&parked.subject);
-                self.handle_verdict(token, parked, verdict, rest)
+                self.ask_verdict(token, parked, None, rest)
             }
         }
     }
@@ -208,36 +242,6 @@ impl Shard {
     pub(in crate::shard) fn forget_waiting(&mut self, token: Token) {
         self.parking.forget(token);
         self.crowd.forget(token);
-    }
-
-    /// Lets a client in, or not. Returns false if the connection left this shard.
-    fn handle_verdict(&mut self, token: Token, parked: Parked, verdict: Verdict, rest: &[u8]) -> bool {
-        let Parked { connect, assigned, mut subject, exchange, .. } = parked;
-        let grant = match verdict {
-            Verdict::Admit(grant) => grant,
-            Verdict::Refuse(reason) => {
-                self.tally.bump(Metric::AuthenticationFailure);
-                self.tally.bump(Metric::PacketsConnackAuthError);
-                self.refuse(token, connect.version, reason, None);
-                return true;
-            }
-        };
-        self.tally.bump(Metric::AuthenticationSuccess);
-        subject.attributes.clone_from(&grant.attributes);
-        let policy = self.access.policy(&subject, &grant);
-        let will_is_denied = connect.will.as_deref().is_some_and(|will| {
-            let action = Action::Publish { qos: will.qos, retain: will.retain };
-            policy.verdict(action, &will.topic) == Decision::Deny
-        });
-        if will_is_denied {
-            self.tally.bump(Metric::AuthorizationDeny);
-            let explanation = Some("the will's topic is not allowed");
-            self.refuse(token, connect.version, ReasonCode::NotAuthorized, explanation);
-            return true;
-        }
-        let guest = Guest { subject, grant, exchange, expiry_timer: None };
-        let guest = guest.is_notable().then(|| Box::new(guest));
-        self.go_home(token, connect, assigned, Pass { guest, policy }, rest)
     }
 
     /// AUTH of a client that is connected: it proves again who it is. [MQTT-4.12.1-1]
@@ -261,16 +265,22 @@ impl Shard {
         Ok(())
     }
 
-    /// A client is let in; what it was granted may have an end.
-    pub(super) fn welcome(&mut self, token: Token, mut guest: Option<Box<Guest>>) {
+    /// A client is let in; what it was granted may have an end. Returns what it may do, by the rules in force now.
+    pub(super) fn welcome(&mut self, token: Token, client_id: &str, pass: Pass) -> Arc<Policy> {
+        let Pass { mut guest, policy, rules, .. } = pass;
         let ends_s = guest.as_ref().and_then(|guest| guest.grant.expires_at_s);
         if let (Some(guest), Some(ends_s)) = (&mut guest, ends_s) {
             let at = self.journal.moment_of(ends_s.saturating_mul(1000)).max(self.now);
             guest.expiry_timer = Some(self.wheel.schedule(at, TimerKey::GrantExpiry(token)));
         }
-        if let Some(connection) = self.connections.get_mut(token as usize) {
-            connection.guest = guest;
+        let Some(connection) = self.connections.get_mut(token as usize) else { return policy };
+        connection.guest = guest;
+        if rules == self.revision.number() {
+            return policy;
         }
+        self.connections
+            .get(token as usize)
+            .map_or(policy, |connection| self.policy_at(connection, client_id))
     }
 
     /// What a client was granted has ended.
@@ -281,18 +291,5 @@ impl Shard {
         tracing::debug!(peer = %connection.peer, "what the client was granted has ended");
         let reason = ReasonCode::NotAuthorized;
         self.disconnect(token, reason, CloseCause::Server(reason));
-    }
-}
-
-/// Takes names from certificates, and the client id from the user name, where that is configured.
-pub(super) fn name_client(shard: &Shard, token: Token, connect: &mut Connect) {
-    let mqtt = &shard.config.mqtt;
-    if let Some(connection) = shard.connections.get(token as usize) {
-        name_by_certificate(connection, connect, mqtt.peer_cert_as_username, mqtt.peer_cert_as_clientid);
-    }
-    if mqtt.use_username_as_clientid
-        && let Some(user_name) = &connect.user_name
-    {
-        connect.client_id = user_name.clone();
     }
 }

@@ -4,8 +4,10 @@ use super::guest::subject_of;
 use crate::access::{Access, Grant};
 use crate::reactor::Token;
 use crate::shard::Shard;
+use crate::shard::connection::Connection;
 use crate::shard::sessions::{SessionKey, Slot};
-use ringmq_core::authorization::{Action, Decision, DenyAction, Policy};
+use crate::transport::tls::PeerCertificate;
+use ringmq_core::authorization::{Action, Decision, DenyAction, Permission, Policy, Subject};
 use ringmq_core::codec::{Publish, QoS, Subscribe};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
@@ -21,20 +23,31 @@ const REVISIONS_PER_PASS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Rights {
     policy: Option<Arc<Policy>>,
-    /// Some of its subscriptions are broader than what it may receive: every message is looked at.
+    /// Some of its subscriptions are broader than what it may receive, or it has a mountpoint: every message is looked at.
     is_sifted: bool,
+    /// What it publishes is measured.
+    is_metered: bool,
 }
 
 impl Rights {
-    /// Whether a message on this topic may reach it.
-    pub fn may_receive(&self, topic: &str) -> bool {
-        !self.is_sifted || self.policy.as_ref().is_none_or(|policy| policy.may_receive(topic))
+    /// Whether every message is looked at before it reaches the session.
+    pub fn is_sifted(&self) -> bool {
+        self.is_sifted
     }
 
-    fn denies(&self, action: Action, topic: &str) -> Option<DenyAction> {
-        let policy = self.policy.as_ref()?;
-        let decision = policy.verdict(action, topic);
-        (decision != Decision::Allow).then(|| policy.deny_action())
+    /// Whether its client may receive a message on this topic, as the client knows it.
+    pub fn may_receive(&self, topic: &str) -> bool {
+        self.policy.as_ref().is_none_or(|policy| policy.may_receive(topic))
+    }
+
+    /// What is left of the rules; none where everything is allowed.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_deref()
+    }
+
+    /// Whether what it publishes is measured.
+    pub fn is_metered(&self) -> bool {
+        self.is_metered
     }
 
     /// A client subscribes to this filter, without share prefix.
@@ -46,17 +59,24 @@ impl Rights {
 }
 
 impl Slot {
+    /// Whether what the client publishes is measured from now on.
+    pub fn set_metered(&mut self, is_metered: bool) {
+        self.rights.is_metered = is_metered;
+    }
+
     /// The session's client has these rights from now on.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         let is_free = policy.publishes_freely() && policy.subscribes_freely() && policy.delivers_freely();
-        let is_sifted = !is_free
-            && self.session.subscriptions().any(|(text, _)| !policy.filter_is_safe(plain_filter(text)));
-        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted };
+        let is_unsafe = |text: &str| !policy.filter_is_safe(self.session.own_filter(text));
+        let is_sifted = self.session.is_mounted()
+            || !is_free && self.session.subscriptions().any(|(text, _)| is_unsafe(text));
+        let is_metered = self.rights.is_metered;
+        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted, is_metered };
     }
 }
 
 /// A filter without the prefix of its share group.
-fn plain_filter(text: &str) -> &str {
+pub fn plain_filter(text: &str) -> &str {
     TopicFilter::parse(text).map_or(text, |parsed| parsed.filter)
 }
 
@@ -65,12 +85,19 @@ fn plain_filter(text: &str) -> &str {
 pub struct Revision {
     /// The next connection to look at; none when all were.
     next: Option<usize>,
+    /// Counts the changes.
+    number: u32,
 }
 
 impl Revision {
     /// Whether there are connections still to look at.
     pub fn is_running(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// Which rules are in force: every change has a number.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 }
 
@@ -136,16 +163,22 @@ impl Shard {
         error: Metric,
     ) -> Result<bool, Violation> {
         let Some(slot) = self.sessions.get(key) else { return Ok(false) };
-        let denied = slot.rights.denies(action, topic);
+        let Some(policy) = slot.rights.policy() else { return Ok(false) };
+        let is_allowed = match policy.verdict(action, topic) {
+            Decision::Allow => true,
+            Decision::Deny => false,
+            // The packet has waited for the answer.
+            Decision::Ask(_) => self.inquiries.find(key, action, topic, self.now) == Some(Permission::Allow),
+        };
         self.tally.bump(Metric::ClientAuthorize);
-        let Some(deny_action) = denied else {
+        if is_allowed {
             self.tally.bump(Metric::AuthorizationAllow);
             return Ok(false);
         };
         self.tally.bump(Metric::AuthorizationDeny);
         self.tally.bump(error);
         tracing::debug!(client_id = slot.session.client_id(), topic, ?action, "denied by the access rules");
-        match deny_action {
+        match policy.deny_action() {
             DenyAction::Ignore => Ok(true),
             DenyAction::Disconnect => {
                 Err(Violation::new(ReasonCode::NotAuthorized, "the access rules deny this"))
@@ -155,8 +188,9 @@ impl Shard {
 
     /// The rules have changed: everybody's rights are made anew, some in each pass.
     pub(in crate::shard) fn change_access(&mut self, access: Arc<dyn Access>) {
+        self.inquiries.change(access.asks_sources());
         self.access = access;
-        self.revision.next = Some(0);
+        self.revision = Revision { next: Some(0), number: self.revision.number.wrapping_add(1) };
     }
 
     /// Goes on with making rights anew.
@@ -164,22 +198,41 @@ impl Shard {
         let Some(first) = self.revision.next else { return };
         let last = first + REVISIONS_PER_PASS;
         for token in first..last {
-            self.revise(token as Token);
+            let token = token as Token;
+            if self.revise(token) {
+                self.resume(token);
+                self.handle_bytes(token, &[]);
+            }
         }
         self.revision.next = (last < self.connections.end()).then_some(last);
     }
 
-    fn revise(&mut self, token: Token) {
-        let Some(connection) = self.connections.get(token as usize) else { return };
-        let Some(slot) = connection.session().and_then(|key| self.sessions.get_mut(key)) else { return };
-        let policy = match &connection.guest {
+    /// Makes the rights of one client anew. True if a packet of it waited for a decision, which has to be made anew too.
+    pub(super) fn revise(&mut self, token: Token) -> bool {
+        let Some(connection) = self.connections.get(token as usize) else { return false };
+        let Some(key) = connection.session() else { return false };
+        let Some(slot) = self.sessions.get(key) else { return false };
+        let policy = self.policy_at(connection, slot.session.client_id());
+        if let Some(slot) = self.sessions.get_mut(key) {
+            slot.set_policy(policy);
+        }
+        self.inquiries.forget(key)
+    }
+
+    /// What the rules in force leave for the client of a connection.
+    pub(super) fn policy_at(&self, connection: &Connection, client_id: &str) -> Arc<Policy> {
+        match &connection.guest {
             Some(guest) => self.access.policy(&guest.subject, &guest.grant),
-            None => {
-                let listener = &self.limits[usize::from(connection.listener)].id;
-                let subject = subject_of(connection, listener, slot.session.client_id(), None);
-                self.access.policy(&subject, &Grant::default())
-            }
-        };
-        slot.set_policy(policy);
+            None => self.access.policy(&self.subject_at(connection, client_id), &Grant::default()),
+        }
+    }
+
+    /// The client of a connection, as access rules see it.
+    pub(super) fn subject_at(&self, connection: &Connection, client_id: &str) -> Subject {
+        if let Some(guest) = &connection.guest {
+            return guest.subject.clone();
+        }
+        let listener = &self.limits[usize::from(connection.listener)].id;
+        subject_of(connection, PeerCertificate::default(), listener, client_id, None)
     }
 }

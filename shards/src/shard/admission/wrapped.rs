@@ -52,9 +52,7 @@ impl Shard {
             self.handshakes.steps_left -= 1;
             self.unwrap_bytes(token, &[]);
             // One that waits for an answer goes on waiting.
-            if self.connections.get(token as usize).is_some_and(|connection| !connection.paused) {
-                self.outlets.push(Command::Resume(token));
-            }
+            self.resume_unless_paused(token);
         }
     }
 
@@ -91,6 +89,9 @@ impl Shard {
         {
             connection.peer = source.into();
         }
+        if let Some(source) = pipeline.take_forwarded_source(connection.peer.into()) {
+            connection.peer = source.into();
+        }
         if after != before && result.is_ok() {
             self.enter_phase(token, after);
         }
@@ -118,7 +119,8 @@ impl Shard {
     pub(in crate::shard) fn enter_phase(&mut self, token: Token, phase: Phase) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let layers = &self.layers[usize::from(connection.listener)];
-        let patience = layers.patience(phase, self.config.mqtt.idle_timeout);
+        let zone = self.limits[usize::from(connection.listener)].zone;
+        let patience = layers.patience(phase, self.config.zones.of(zone).idle_timeout);
         if let Some(timer) = connection.timer.take() {
             self.wheel.cancel(timer);
         }

@@ -13,7 +13,7 @@ impl Shard {
     /// A message was queued: its session may have no room for more.
     pub(in crate::shard) fn note_queued(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get(key) else { return };
-        if !slot.session.blocks(&self.config.mqtt) || self.credit.blocking.contains_key(&key) {
+        if !slot.session.blocks(self.settings_of(slot)) || self.credit.blocking.contains_key(&key) {
             return;
         }
         let filters = slot.session.subscriptions().filter_map(|(text, _)| TopicFilter::parse(text).ok());
@@ -58,7 +58,7 @@ impl Shard {
             let Some(slot) = self.sessions.get(*key).filter(|slot| slot.connection.is_some()) else {
                 return false;
             };
-            if slot.session.has_drained(&self.config.mqtt) {
+            if slot.session.has_drained(self.config.zones.of(slot.session.zone())) {
                 self.unblock(*key);
             }
             self.credit.blocking.contains_key(key)
@@ -73,8 +73,8 @@ impl Shard {
         let keys: Vec<SessionKey> = self.credit.blocking.keys().copied().collect();
         for key in keys {
             let Some(slot) = self.sessions.get_mut(key) else { continue };
-            slot.session.remove_expired(&mut cx!(self));
-            if slot.session.has_drained(&self.config.mqtt) {
+            slot.session.remove_expired(&mut cx!(self, slot.session.zone()));
+            if slot.session.has_drained(self.config.zones.of(slot.session.zone())) {
                 self.unblock(key);
             }
         }

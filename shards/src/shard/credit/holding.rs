@@ -3,7 +3,6 @@
 
 use super::super::Shard;
 use super::super::connection::Stage;
-use super::super::outlets::Command;
 use super::super::sessions::SessionKey;
 use super::Turn;
 use crate::reactor::Token;
@@ -41,12 +40,12 @@ impl Shard {
         let Some(slot) = self.sessions.get(key) else { return false };
         let Ok(Packet::Publish(publish)) = decode_packet(frame, connection.version) else { return false };
         let Some(topic) = slot.session.topic_of(&publish) else { return false };
-        if publish.retain && self.credit.stores.contains(self.topic_owner(topic)) {
+        if publish.retain && self.credit.stores.contains(self.topic_owner(&topic)) {
             return true;
         }
         match publish.qos {
             // It is never queued.
-            QoS::AtMostOnce if !self.config.mqtt.mqueue_store_qos0 => return false,
+            QoS::AtMostOnce if !self.config.zones.store_qos0() => return false,
             // Its identifier is remembered.
             QoS::ExactlyOnce if self.credit.stores.contains(self.id) && self.is_remembered(key) => {
                 return true;
@@ -54,7 +53,7 @@ impl Shard {
             _ => {}
         }
         let mut lacking = ringmq_core::routing::ShardSet::EMPTY;
-        self.credit.topics.shards_for(topic, &mut lacking);
+        self.credit.topics.shards_for(&topic, &mut lacking);
         !lacking.is_empty()
     }
 
@@ -67,28 +66,27 @@ impl Shard {
             return;
         }
         if connection.outbox.is_flooded() {
-            connection.paused = true;
             self.outlets.paused.push(token);
-            return self.outlets.push(Command::Pause(token));
+            return self.pause(token);
         }
         let inbox = connection.inbox.take();
         let kept = self.handle_acknowledgements(token, key, inbox);
         let is_excessive = kept.len() > HELD_BYTES_MAX;
         self.keep(token, kept);
-        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let Some(connection) = self.connections.get(token as usize) else { return };
         if !is_excessive || connection.stage != Stage::Attached(key) {
             return;
         }
         if self.sessions.get(key).is_some_and(|slot| slot.session.inflight() > 0) {
             return self.excuse(token);
         }
-        connection.paused = true;
-        self.outlets.push(Command::Pause(token));
+        self.pause(token);
     }
 
     /// Handles what needs no room; returns the rest.
     fn handle_acknowledgements(&mut self, token: Token, key: SessionKey, inbox: Vec<u8>) -> Vec<u8> {
-        let packet_bytes_max = u32::try_from(self.config.mqtt.max_packet_size.0).unwrap_or(u32::MAX);
+        let Some(connection) = self.connections.get(token as usize) else { return inbox };
+        let packet_bytes_max = self.limits[usize::from(connection.listener)].packet_bytes_max;
         let (mut kept, mut at) = (Vec::new(), 0);
         while let Ok(Some(frame)) = decode_frame(&inbox[at..], packet_bytes_max) {
             let bytes = &inbox[at..at + frame.bytes];
@@ -134,9 +132,8 @@ impl Shard {
                 continue;
             }
             connection.turn = Turn::Free;
-            if connection.paused && !self.outlets.paused.contains(&token) {
-                connection.paused = false;
-                self.outlets.push(Command::Resume(token));
+            if !self.outlets.paused.contains(&token) {
+                self.resume(token);
             }
             self.handle_bytes(token, &[]);
         }

@@ -79,7 +79,7 @@ impl Shard {
             }
             let Some(Reverse((_, key))) = oldest.pop() else { return true };
             let Some(slot) = self.sessions.get_mut(key) else { continue };
-            slot.session.drop_oldest_stored(&mut cx!(self));
+            slot.session.drop_oldest_stored(&mut cx!(self, slot.session.zone()));
             oldest.extend(slot.session.oldest_stored().map(|record| Reverse((record, key))));
         }
         self.credit.is_dropping = true;

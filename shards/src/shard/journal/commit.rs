@@ -185,24 +185,23 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let is_v5 = connection.version == ProtocolVersion::V5;
-        let is_hidden =
-            outcome == Outcome::QueueFull && !is_v5 && self.config.mqtt.mqueue_reject_v3 == RejectV3::Drop;
-        if is_hidden {
-            self.tally.bump(Metric::DeliveryDropped);
-            self.tally.bump(Metric::DeliveryDroppedQueueFull);
-        } else if outcome == Outcome::QueueFull {
-            self.tally.bump(Metric::MessagesRefusedQueueFull);
+        let settings = self.config.zones.of(slot.session.zone());
+        let is_over = matches!(ack.routed, Routed::OverQuota | Routed::TooLarge);
+        let may_hide = !is_v5 && settings.mqueue_reject_v3 == RejectV3::Drop;
+        let is_hidden = may_hide && (is_over || outcome == Outcome::QueueFull);
+        for metric in metrics_of_refusal(ack.routed, outcome, is_hidden) {
+            self.tally.bump(*metric);
         }
-        let is_refused = outcome > Outcome::Stored && !is_hidden;
+        let is_refused = (is_over || outcome > Outcome::Stored) && !is_hidden;
         let routed = match ack.routed {
             _ if is_refused => Routed::Refused,
-            Routed::Refused => Routed::Matched,
+            Routed::Refused | Routed::OverQuota | Routed::TooLarge => Routed::Matched,
             routed => routed,
         };
         slot.session.handle_routed(
             Some((ack.kind, ack.packet_id)),
             routed,
-            &mut cx!(self),
+            &mut cx!(self, slot.session.zone()),
             &mut connection.outbox,
         );
         self.mark_dirty(token);
@@ -222,7 +221,7 @@ impl Shard {
         if ack.kind == AckKind::Pubrec
             && let Some(slot) = self.sessions.get_mut(key)
         {
-            slot.session.abandon_begun(ack.packet_id, &mut cx!(self));
+            slot.session.abandon_begun(ack.packet_id, &mut cx!(self, slot.session.zone()));
         }
     }
 
@@ -287,17 +286,31 @@ impl Shard {
     /// Whether a subscriber would lose a message that it rather has refused. Nobody is refused for the sake of messages that
     /// have expired.
     pub fn has_no_room(&mut self, message: &PublicationRef<'_>, subscriber: &Subscriber) -> bool {
-        let qos = self.delivery_qos(message.qos, subscriber.options.qos);
+        let qos = self.delivery_qos(message.qos, subscriber.options.qos, subscriber.session);
         let Some(slot) = self.sessions.get_mut(subscriber.session) else { return false };
+        let settings = self.config.zones.of(slot.session.zone());
         let connection = slot.connection.and_then(|token| self.connections.get(token as usize));
         let out = connection.map(|connection| &connection.outbox);
-        if !slot.session.must_refuse(message, qos, &self.config.mqtt, out) {
+        if !slot.session.must_refuse(message, qos, settings, out) {
             return false;
         }
         if !slot.session.has_expired(self.now) {
             return true;
         }
-        slot.session.remove_expired(&mut cx!(self));
-        slot.session.must_refuse(message, qos, &self.config.mqtt, out)
+        slot.session.remove_expired(&mut cx!(self, slot.session.zone()));
+        slot.session.must_refuse(message, qos, settings, out)
+    }
+}
+
+/// What counts a publication for which there is no room, or which goes beyond a bound. A hidden one is lost.
+fn metrics_of_refusal(routed: Routed, outcome: Outcome, is_hidden: bool) -> &'static [Metric] {
+    match (routed, outcome == Outcome::QueueFull, is_hidden) {
+        (Routed::OverQuota, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedQuotaExceeded],
+        (Routed::OverQuota, _, false) => &[Metric::MessagesRefusedQuotaExceeded],
+        (Routed::TooLarge, _, true) => &[Metric::MessagesDropped, Metric::MessagesDroppedTooLarge],
+        (Routed::TooLarge, _, false) => &[Metric::MessagesRefusedTooLarge],
+        (_, true, true) => &[Metric::DeliveryDropped, Metric::DeliveryDroppedQueueFull],
+        (_, true, false) => &[Metric::MessagesRefusedQueueFull],
+        (_, false, _) => &[],
     }
 }

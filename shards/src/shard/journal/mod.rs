@@ -171,6 +171,11 @@ impl Journal {
         self.log.as_ref().map(Machine::figures)
     }
 
+    /// The time of this pass, in milliseconds since 1970, by the system's clock when the broker started.
+    pub fn wall_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// The moment of the broker's clock at this time of the wall clock, in milliseconds since 1970.
     pub fn moment_of(&self, ms: u64) -> Timestamp {
         self.clock.moment_of(ms)

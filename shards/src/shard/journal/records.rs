@@ -169,7 +169,12 @@ pub fn queue_terms(session: SessionNumber, terms: QueueTerms) -> record::QueueTe
     record::QueueTerms { session: session.0.get(), len_max: terms.asked_len(), policy }
 }
 
-/// What was stored of that.
+/// The zone of a session as it is stored.
+pub fn zone(session: SessionNumber, name: &str) -> record::SessionZone {
+    record::SessionZone { session: session.0.get(), zone: name.to_owned() }
+}
+
+/// What was stored of a client's wishes for its queue.
 pub fn queue_terms_of(stored: &record::ArchivedQueueTerms) -> QueueTerms {
     let policy = stored.policy.as_ref().and_then(|policy| match policy {
         1 => Some(QueueFullPolicy::DropOldest),

@@ -10,7 +10,7 @@ use crate::shard::sessions::SessionKey;
 use crate::shard::timers::TimerKey;
 use crate::shard::{Shard, cx};
 use ringmq_core::codec::PacketId;
-use ringmq_core::config::{MqttConfig, Priority};
+use ringmq_core::config::{MqttConfig, Priority, ZoneId};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::publication::{Outline, Publication};
 use ringmq_core::session::{
@@ -24,6 +24,7 @@ use ringmq_persistence::record::{
 };
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// What a log holds, record by record.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub struct Remembered {
     found: Vec<Found>,
     /// The body taken last, whether it is kept in memory or not: what was to be forwarded follows its body.
     latest: Option<(u64, Publication)>,
-    /// Set where queues have priorities.
-    priorities: Option<MqttConfig>,
+    /// Topics of messages, where queues have priorities.
+    topics: Topics,
     messages: Vec<Message>,
     retained: Vec<(NonZeroU64, Publication)>,
     forwardings: Vec<RememberedForwarding>,
@@ -52,7 +53,36 @@ struct Found {
     record: u64,
     key: BodyKey,
     outline: Outline,
-    priority: Option<Priority>,
+    /// Its place among the topics.
+    topic: u32,
+}
+
+/// Topics, each once.
+#[derive(Debug, Default)]
+struct Topics {
+    are_wanted: bool,
+    texts: Vec<Arc<str>>,
+    places: SeededMap<Arc<str>, u32>,
+}
+
+impl Topics {
+    fn place_of(&mut self, topic: &str) -> u32 {
+        if !self.are_wanted {
+            return 0;
+        }
+        if let Some(place) = self.places.get(topic) {
+            return *place;
+        }
+        let (text, place): (Arc<str>, u32) = (topic.into(), self.texts.len() as u32);
+        self.texts.push(Arc::clone(&text));
+        self.places.insert(text, place);
+        place
+    }
+
+    fn priority_of(&self, place: u32, config: &MqttConfig) -> Option<Priority> {
+        let topic = self.texts.get(place as usize).filter(|_| !config.mqueue_priorities.is_empty())?;
+        Some(config.priority_of(topic))
+    }
 }
 
 #[derive(Debug)]
@@ -68,9 +98,25 @@ struct RememberedForwarding {
 #[derive(Debug, Default)]
 struct RememberedSession {
     own: Option<(Id, OwnRecord)>,
+    rest: BesideOwn,
+}
+
+/// What is remembered of a session in records beside its own.
+#[derive(Debug, Default)]
+struct BesideOwn {
     queue_terms: Option<(Id, QueueTerms)>,
+    zone: Option<(Id, Box<str>)>,
     subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
     begun: Vec<(PacketId, Stored)>,
+}
+
+impl BesideOwn {
+    fn records(&self) -> impl Iterator<Item = Id> {
+        let zone = self.zone.iter().map(|(id, _)| *id);
+        let subscriptions = self.subscriptions.values().map(|(id, _)| *id);
+        let begun = self.begun.iter().map(|(_, stored)| Id(stored.record.get()));
+        self.queue_terms.iter().map(|(id, _)| *id).chain(zone).chain(subscriptions).chain(begun)
+    }
 }
 
 #[derive(Debug)]
@@ -105,14 +151,13 @@ struct Delivery {
 impl Remembered {
     /// Nothing yet; deadlines are read by this clock.
     pub fn new(clock: WallClock, config: &DataPlaneConfig) -> Remembered {
-        let has_priorities = !config.mqtt.mqueue_priorities.is_empty();
         Remembered {
             clock,
             sessions: BTreeMap::new(),
             bodies: Bodies::bounded(config.persistence.cache_bytes.0),
             found: Vec::new(),
             latest: None,
-            priorities: has_priorities.then(|| config.mqtt.clone()),
+            topics: Topics { are_wanted: config.zones.has_priorities(), ..Topics::default() },
             messages: Vec::new(),
             retained: Vec::new(),
             forwardings: Vec::new(),
@@ -158,13 +203,19 @@ impl Remembered {
                 let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
                 let subscription = records::subscription_of(stored);
                 let replaced =
-                    session.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
+                    session.rest.subscriptions.insert(stored.filter.as_str().into(), (id, subscription));
                 self.stale.extend(replaced.map(|(id, _)| id));
             }
             record::QueueTerms::KIND => {
                 let stored = access::<record::QueueTerms>(kind, payload)?;
                 let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
-                let replaced = session.queue_terms.replace((id, records::queue_terms_of(stored)));
+                let replaced = session.rest.queue_terms.replace((id, records::queue_terms_of(stored)));
+                self.stale.extend(replaced.map(|(id, _)| id));
+            }
+            record::SessionZone::KIND => {
+                let stored = access::<record::SessionZone>(kind, payload)?;
+                let Some(session) = self.session(stored.session.to_native()) else { return Ok(()) };
+                let replaced = session.rest.zone.replace((id, stored.zone.as_str().into()));
                 self.stale.extend(replaced.map(|(id, _)| id));
             }
             Body::KIND => {
@@ -184,7 +235,7 @@ impl Remembered {
                 let packet_id = PacketId::new(stored.packet_id.to_native());
                 let session = self.session(stored.session.to_native());
                 if let (Some(session), Some(packet_id)) = (session, packet_id) {
-                    session.begun.push((packet_id, Stored { record, body: BodyKey::NONE }));
+                    session.rest.begun.push((packet_id, Stored { record, body: BodyKey::NONE }));
                 }
             }
             Retained::KIND => {
@@ -215,11 +266,11 @@ impl Remembered {
 
     /// Takes a body. The first ones stay in memory, as many as are kept there: they are wanted first.
     fn take_body(&mut self, record: u64, publication: Publication) {
-        let priority = self.priorities.as_ref().map(|config| config.priority_of(publication.topic()));
+        let topic = self.topics.place_of(publication.topic());
         let outline = publication.outline();
         let cached = self.bodies.has_room(&publication).then(|| publication.clone());
         let key = self.bodies.insert(record, cached, 0);
-        self.found.push(Found { record, key, outline, priority });
+        self.found.push(Found { record, key, outline, topic });
         self.latest = Some((record, publication));
     }
 
@@ -273,7 +324,8 @@ impl Remembered {
 #[derive(Debug, Default)]
 struct Flows {
     inflight: Vec<(PacketId, RestoredMessage)>,
-    queue: Vec<(Outgoing, Option<Priority>)>,
+    /// With the place of each one's topic.
+    queue: Vec<(Outgoing, u32)>,
 }
 
 impl Shard {
@@ -283,18 +335,16 @@ impl Shard {
         let mut flows = self.restore_messages(&mut remembered);
         for (number, session) in std::mem::take(&mut remembered.sessions) {
             self.journal.skip_numbers(number.0.get());
-            let RememberedSession { own, queue_terms, subscriptions, begun } = session;
+            let RememberedSession { own, rest } = session;
             let Some((id, own)) = own else {
                 // Its session was forgotten first.
-                remembered.stale.extend(queue_terms.map(|(id, _)| id));
-                remembered.stale.extend(subscriptions.into_values().map(|(id, _)| id));
-                remembered.stale.extend(begun.iter().map(|(_, stored)| Id(stored.record.get())));
+                remembered.stale.extend(rest.records());
                 self.forget_messages(flows.remove(&number));
                 continue;
             };
             let flows = flows.remove(&number).unwrap_or_default();
-            let own = (id, own, queue_terms);
-            self.restore_session(number, own, subscriptions, begun, flows, remembered.clock);
+            let terms = (remembered.clock, &remembered.topics);
+            self.restore_session(number, (id, own), rest, flows, terms);
         }
         for (_, orphaned) in flows.drain() {
             self.forget_messages(Some(orphaned));
@@ -336,7 +386,7 @@ impl Shard {
                 of_session.inflight.extend(packet_id.map(|packet_id| (packet_id, taken)));
                 continue;
             };
-            let Some(&Found { key, outline, priority, .. }) = remembered.find_body(body) else {
+            let Some(&Found { key, outline, topic, .. }) = remembered.find_body(body) else {
                 // The body was damaged; verifying the log has said so.
                 remembered.unreadable += 1;
                 remembered.stale.push(Id(record.get()));
@@ -352,7 +402,7 @@ impl Shard {
             let message = Outgoing::restored(outline, terms, Stored { record, body: key });
             match packet_id {
                 Some(packet_id) => of_session.inflight.push((packet_id, RestoredMessage::Sent(message))),
-                None => of_session.queue.push((message, priority)),
+                None => of_session.queue.push((message, topic)),
             }
         }
         self.restore_forwardings(remembered);
@@ -388,34 +438,38 @@ impl Shard {
     fn restore_session(
         &mut self,
         number: SessionNumber,
-        (id, own, queue_terms): (Id, OwnRecord, Option<(Id, QueueTerms)>),
-        subscriptions: SeededMap<Box<str>, (Id, Subscription)>,
-        begun: Vec<(PacketId, Stored)>,
+        (id, own): (Id, OwnRecord),
+        rest: BesideOwn,
         flows: Flows,
-        clock: WallClock,
+        (clock, topics): (WallClock, &Topics),
     ) {
+        let BesideOwn { queue_terms, zone, subscriptions, begun } = rest;
+        let zone = self.restore_zone(zone);
         let OwnRecord { client_id, created_ms, expires_at_ms, expiry_interval_s, will } = own;
         if let Some(older) = self.sessions.find(&client_id) {
             // Its end was not written any more.
             self.end_session(older);
         }
         let (will, will_due_ms) = will.map_or((None, None), |(will, due_ms)| (Some(will), due_ms));
+        let settings = self.config.zones.of(zone.map_or(ZoneId::DEFAULT, |(_, zone)| zone));
+        let prioritised = |(message, topic)| (message, topics.priority_of(topic, settings));
         let delay_s = will.as_ref().map(|will| will.delay_interval_s.min(expiry_interval_s));
         let restored = Restored {
             number,
             client_id: (&*client_id).into(),
             expiry_interval_s,
             queue_terms: queue_terms.map(|(_, terms)| terms).unwrap_or_default(),
+            zone: zone.map_or(ZoneId::DEFAULT, |(_, zone)| zone),
             will,
             inflight: flows.inflight,
-            queue: flows.queue,
+            queue: flows.queue.into_iter().map(prioritised).collect(),
             begun,
         };
         let key = self.sessions.insert(Session::restore(restored, self.now));
         if let Some(slot) = self.sessions.get_mut(key) {
-            slot.session.trim_queue(&mut cx!(self));
-            let asks_to_reject = slot.session.asks_to_reject();
-            self.count_rejecting(false, asks_to_reject);
+            slot.session.trim_queue(&mut cx!(self, slot.session.zone()));
+            let rejects = slot.session.rejects(self.config.zones.of(slot.session.zone()));
+            self.count_rejecting(false, rejects);
         }
         let mut kept = KeptSession {
             record: id,
@@ -423,6 +477,7 @@ impl Shard {
             created_ms,
             expires_at_ms,
             queue_terms,
+            zone,
             subscriptions: SeededMap::default(),
         };
         let mut entered = Vec::with_capacity(subscriptions.len());
@@ -448,6 +503,16 @@ impl Shard {
             will_due_ms.map_or_else(|| self.now.after_s(u64::from(delay_s)), |ms| clock.moment_of(ms))
         });
         self.schedule_restored(key, expires_at, will_at);
+    }
+
+    /// The zone of this name; where there is none any more, what holds in no particular zone holds for the session.
+    fn restore_zone(&mut self, zone: Option<(Id, Box<str>)>) -> Option<(Id, ZoneId)> {
+        let (id, name) = zone?;
+        let found = self.config.zones.find(&name);
+        if found.is_none() {
+            self.journal.remove(id);
+        }
+        Some((id, found?))
     }
 
     fn schedule_restored(

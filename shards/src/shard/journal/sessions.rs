@@ -3,6 +3,7 @@
 use super::{Journal, records};
 use crate::shard::Shard;
 use crate::shard::sessions::SessionKey;
+use ringmq_core::config::{ZoneId, Zones};
 use ringmq_core::hash::SeededMap;
 use ringmq_core::session::{QueueTerms, SessionNumber, Subscription};
 use ringmq_persistence::Id;
@@ -22,6 +23,8 @@ pub struct KeptSession {
     pub expires_at_ms: Option<u64>,
     /// That of what its client asks of its queue, and what that is.
     pub queue_terms: Option<(Id, QueueTerms)>,
+    /// That of its zone, if that is not the default one, and which that is.
+    pub zone: Option<(Id, ZoneId)>,
     /// Those of its subscriptions, by filter.
     pub subscriptions: SeededMap<Box<str>, Id>,
 }
@@ -82,6 +85,7 @@ impl Shard {
         let expires_at_ms = expires_s.filter(|s| *s != u32::MAX).map(after);
         self.journal.record_session((number, key), &slot.session, expires_at_ms, will_s.map(after));
         self.journal.record_queue_terms(number, slot.session.queue_terms());
+        self.journal.record_zone(number, slot.session.zone(), &self.config.zones);
     }
 
     /// The will of a session was published, or is not to be any more.
@@ -118,7 +122,8 @@ impl Shard {
         slot.session.forget(&mut self.journal);
         let Some(kept) = self.journal.sessions.remove(&number) else { return };
         let queue_terms = kept.queue_terms.map(|(id, _)| id);
-        for id in kept.subscriptions.into_values().chain(queue_terms).chain([kept.record]) {
+        let zone = kept.zone.map(|(id, _)| id);
+        for id in kept.subscriptions.into_values().chain(queue_terms).chain(zone).chain([kept.record]) {
             self.journal.remove(id);
         }
     }
@@ -136,6 +141,22 @@ impl Journal {
             .flatten();
         let Some(kept) = self.sessions.get_mut(&number) else { return };
         let replaced = std::mem::replace(&mut kept.queue_terms, id.map(|id| (id, terms)));
+        if let Some((id, _)) = replaced {
+            self.remove(id);
+        }
+    }
+
+    /// Records the zone that a client came through, if that is not what is recorded.
+    fn record_zone(&mut self, number: SessionNumber, zone: ZoneId, zones: &Zones) {
+        let Some(kept) = self.sessions.get(&number) else { return };
+        if kept.zone.map_or(ZoneId::DEFAULT, |(_, known)| known) == zone {
+            return;
+        }
+        let id = (zone != ZoneId::DEFAULT)
+            .then(|| self.put_in_place(encode(&records::zone(number, zones.name(zone)))))
+            .flatten();
+        let Some(kept) = self.sessions.get_mut(&number) else { return };
+        let replaced = std::mem::replace(&mut kept.zone, id.map(|id| (id, zone)));
         if let Some((id, _)) = replaced {
             self.remove(id);
         }
@@ -160,6 +181,7 @@ impl Journal {
                 created_ms,
                 expires_at_ms,
                 queue_terms: None,
+                zone: None,
                 subscriptions: SeededMap::default(),
             };
             self.sessions.insert(number, kept);

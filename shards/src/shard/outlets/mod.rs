@@ -91,6 +91,30 @@ impl Shard {
         self.outlets.dirty.pop_front()
     }
 
+    /// Stops receiving from a connection.
+    pub(super) fn pause(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token as usize) {
+            connection.paused = true;
+            self.outlets.push(Command::Pause(token));
+        }
+    }
+
+    /// Receives from a connection again, if it is paused.
+    pub(super) fn resume(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token as usize)
+            && std::mem::take(&mut connection.paused)
+        {
+            self.outlets.push(Command::Resume(token));
+        }
+    }
+
+    /// Receives from a connection that the reactor stopped receiving from, unless it is to be paused now.
+    pub(super) fn resume_unless_paused(&mut self, token: Token) {
+        if self.connections.get(token as usize).is_some_and(|connection| !connection.paused) {
+            self.outlets.push(Command::Resume(token));
+        }
+    }
+
     /// Puts a connection on the list to write; once per pass.
     pub(super) fn mark_dirty(&mut self, token: Token) {
         if let Some(connection) = self.connections.get_mut(token as usize)
@@ -122,11 +146,7 @@ impl Shard {
         if connection.outbox.is_sending() {
             return None;
         }
-        if connection.pipeline.is_some() && self.has_layers_to_write(token) {
-            return self.take_wrapped(token, stored);
-        }
-        let connection = self.connections.get_mut(token as usize)?;
-        if connection.outbox.is_empty() {
+        if connection.outbox.is_empty() && !self.has_layers_to_write(token) {
             self.handle_drained(token);
             return None;
         }
@@ -205,7 +225,7 @@ impl Shard {
             return;
         }
         self.spent.lend(&mut connection.outbox);
-        slot.session.pump(&mut cx!(self), &mut connection.outbox);
+        slot.session.pump(&mut cx!(self, slot.session.zone()), &mut connection.outbox);
         self.mark_dirty(token);
         if stream {
             self.resume_stream(key);

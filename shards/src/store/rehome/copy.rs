@@ -8,7 +8,7 @@ use ringmq_core::hash::SeededMap;
 use ringmq_core::routing::ShardId;
 use ringmq_persistence::record::{
     self, Applied, Body, Forwarding, QueueTerms, Queued, Received, Record, RecordError, Retained, Sent,
-    Subscription, access, decode, encode,
+    SessionZone, Subscription, access, decode, encode,
 };
 use ringmq_persistence::storage::files::{Files, block_on};
 use ringmq_persistence::tools::{Snapshot, drain};
@@ -273,6 +273,12 @@ impl NewLogs {
                 let stored = decode::<QueueTerms>(kind, payload)?;
                 if let Some(&Place { home, number, .. }) = index.sessions.get(&stored.session) {
                     self.put(home, encode(&QueueTerms { session: number, ..stored })?)?;
+                }
+            }
+            SessionZone::KIND => {
+                let stored = decode::<SessionZone>(kind, payload)?;
+                if let Some(&Place { home, number, .. }) = index.sessions.get(&stored.session) {
+                    self.put(home, encode(&SessionZone { session: number, ..stored })?)?;
                 }
             }
             Received::KIND => {

@@ -1,5 +1,6 @@
 //! The options of a WebSocket listener. They say what is allowed; they look at no request themselves.
 
+use super::TrustedProxy;
 use ringmq_core::config::Limit;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,6 +25,12 @@ pub struct WebSocketOptions {
     pub allow_origin_absence: bool,
     /// With `check_origin_enable`: the origins that are let in, separated by commas.
     pub check_origins: Origins,
+    /// The header in which proxies say where a request came from, such as `x-forwarded-for`; empty for none.
+    pub proxy_address_header: HeaderName,
+    /// The header in which they say from which port, such as `x-forwarded-port`; empty for none.
+    pub proxy_port_header: HeaderName,
+    /// The proxies that are believed; those headers of others are not looked at.
+    pub trusted_proxies: Vec<TrustedProxy>,
 }
 
 impl Default for WebSocketOptions {
@@ -36,6 +43,9 @@ impl Default for WebSocketOptions {
             check_origin_enable: false,
             allow_origin_absence: true,
             check_origins: Origins(words("http://localhost:18083, http://127.0.0.1:18083")),
+            proxy_address_header: HeaderName::default(),
+            proxy_port_header: HeaderName::default(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -46,6 +56,47 @@ impl Default for WebSocketOptions {
 pub struct OptionError {
     text: Box<str>,
     expected: &'static str,
+}
+
+impl OptionError {
+    /// This text is not what it should be.
+    pub(super) fn new(text: &str, expected: &'static str) -> OptionError {
+        OptionError { text: text.into(), expected }
+    }
+}
+
+/// The name of a header of HTTP, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HeaderName(Box<str>);
+
+impl HeaderName {
+    /// The name; none if there is none.
+    pub(super) fn as_named(&self) -> Option<&str> {
+        Some(&*self.0).filter(|name| !name.is_empty())
+    }
+
+    /// Whether there is no name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<HeaderName, OptionError> {
+        if text.bytes().all(is_token_byte) {
+            return Ok(HeaderName(text.into()));
+        }
+        Err(OptionError::new(text, "the name of a header such as x-forwarded-for"))
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The path of a request: begins with `/`, has neither query nor fragment.
@@ -164,6 +215,8 @@ macro_rules! as_text {
     };
 }
 
+as_text!(TrustedProxy);
+as_text!(HeaderName);
 as_text!(RequestPath);
 as_text!(Subprotocols);
 as_text!(Origins);

@@ -1,7 +1,8 @@
 //! The opening handshake: an HTTP request that asks for WebSocket, and the response to it. It never reads a body, and
 //! never looks at the bytes behind the request.
 
-use super::WebSocketOptions;
+use super::forwarded::read_address;
+use super::{Forwarded, HeaderName, WebSocketOptions};
 use httparse::{EMPTY_HEADER, Header, Request, Status};
 use tungstenite::handshake::derive_accept_key;
 
@@ -31,6 +32,8 @@ pub struct Upgraded {
     pub used: usize,
     /// What is to be sent to the client before any frame.
     pub response: Vec<u8>,
+    /// What its headers say about where it came from; none where nothing is looked for.
+    pub forwarded: Option<Forwarded>,
 }
 
 /// Why a request is refused.
@@ -135,8 +138,8 @@ impl Upgrade {
             self.request.push(byte);
             if byte == b'\n' {
                 if self.is_at_line {
-                    let response = answer(&self.request, options)?;
-                    return Ok(Some(Upgraded { used: at + 1, response }));
+                    let (response, forwarded) = answer(&self.request, options)?;
+                    return Ok(Some(Upgraded { used: at + 1, response, forwarded }));
                 }
                 self.is_at_line = true;
             } else if byte != b'\r' {
@@ -161,8 +164,8 @@ impl Upgrade {
     }
 }
 
-/// The response to a complete request.
-fn answer(bytes: &[u8], options: &WebSocketOptions) -> Result<Vec<u8>, UpgradeError> {
+/// The response to a complete request, and where it came from.
+fn answer(bytes: &[u8], options: &WebSocketOptions) -> Result<(Vec<u8>, Option<Forwarded>), UpgradeError> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
     match request.parse(bytes) {
@@ -194,7 +197,14 @@ fn answer(bytes: &[u8], options: &WebSocketOptions) -> Result<Vec<u8>, UpgradeEr
     let key = fields.single("Sec-WebSocket-Key").filter(|key| is_key(key)).ok_or(UpgradeError::Key)?;
     check_origin(&fields, options)?;
     let subprotocol = choose_subprotocol(&fields, options)?;
-    Ok(accept(key, subprotocol))
+    Ok((accept(key, subprotocol), forwarded(&fields, options)))
+}
+
+fn forwarded(fields: &Fields<'_>, options: &WebSocketOptions) -> Option<Forwarded> {
+    let name = options.proxy_address_header.as_named()?;
+    let addresses = fields.values(name).flat_map(tokens).map(read_address).collect();
+    let port = |name: &HeaderName| std::str::from_utf8(fields.single(name.as_named()?)?).ok()?.parse().ok();
+    Some(Forwarded { addresses, port: port(&options.proxy_port_header) })
 }
 
 fn accept(key: &[u8], subprotocol: Option<&str>) -> Vec<u8> {

@@ -3,11 +3,13 @@
 //! A shard never waits: a question that cannot be answered at once is answered later through its [`Reply`], and the client
 //! that it concerns is not read from until then.
 
-use crate::mesh::Bell;
+mod reply;
+
+pub use reply::{Answer, Questions, Reply};
+
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use ringmq_core::authentication::Method;
-use ringmq_core::authorization::{ClientRule, Policy, Subject};
+use ringmq_core::authorization::{Action, CacheTerms, ClientRule, Permission, Policy, SourceIndex, Subject};
 use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::time::Timestamp;
@@ -53,17 +55,42 @@ pub enum Verdict {
     Refuse(ReasonCode),
 }
 
+/// A client that nobody answers for is kept out.
+impl Default for Verdict {
+    fn default() -> Verdict {
+        Verdict::Refuse(ReasonCode::ServerUnavailable)
+    }
+}
+
+/// What a client wants to do that its policy leaves to an external source.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Who it is, with the attributes that it was granted.
+    pub subject: Subject,
+    /// The version it speaks.
+    pub version: ProtocolVersion,
+    /// What is put before its topics; empty for nothing.
+    pub mountpoint: Box<str>,
+    /// What it wants to do.
+    pub action: Action,
+    /// With which topic, or with which filter without share prefix.
+    pub topic: Box<str>,
+}
+
+/// What an external source says; nothing if it does not know, and the rules behind it decide.
+pub type Judgement = Option<Permission>;
+
 /// Decides. One value serves all shards; a changed configuration is a new value.
 pub trait Access: Send + Sync {
     /// May this client enter? `None`: the answer comes through `reply`, from another thread, exactly once.
-    fn admit(&self, entry: Entry, reply: Reply) -> Option<Verdict>;
+    fn admit(&self, entry: Entry, reply: Reply<Verdict>) -> Option<Verdict>;
 
     /// Begins a run of an enhanced authentication method (AUTH packets); `None` if it is not offered. What the method
-    /// accepts is then granted by [`Access::admit_known`].
+    /// accepts is then let in by [`Access::admit_known`].
     fn begin_method(&self, name: &str, subject: &Subject) -> Option<Box<dyn Method>>;
 
-    /// The grant of a client that an enhanced method accepted.
-    fn admit_known(&self, subject: &Subject) -> Verdict;
+    /// May this client enter, which an enhanced method accepted? Answered as [`Access::admit`] answers.
+    fn admit_known(&self, entry: Entry, reply: Reply<Verdict>) -> Option<Verdict>;
 
     /// A client has parted, whatever the cause. It waits for nobody.
     fn note_parting(&self, _client_id: &str, _now: Timestamp) {}
@@ -72,6 +99,16 @@ pub trait Access: Send + Sync {
     /// changed `Access`, since it never changes for one. It waits for nobody; its time grows with the number of rules that
     /// look at more than a client id or user name.
     fn policy(&self, subject: &Subject, grant: &Grant) -> Arc<Policy>;
+
+    /// Whether policies leave decisions to external sources, and if so, how long what those say holds.
+    fn asks_sources(&self) -> Option<CacheTerms> {
+        None
+    }
+
+    /// Asks an external source. The answer comes through `reply`, exactly once.
+    fn judge(&self, _source: SourceIndex, _question: Question, reply: Reply<Judgement>) {
+        reply.give(None);
+    }
 }
 
 /// Lets everybody in and do everything: a broker without access control.
@@ -79,7 +116,7 @@ pub trait Access: Send + Sync {
 pub struct Everybody;
 
 impl Access for Everybody {
-    fn admit(&self, _entry: Entry, reply: Reply) -> Option<Verdict> {
+    fn admit(&self, _entry: Entry, reply: Reply<Verdict>) -> Option<Verdict> {
         reply.withdraw();
         Some(Verdict::Admit(Grant::default()))
     }
@@ -88,61 +125,12 @@ impl Access for Everybody {
         None
     }
 
-    fn admit_known(&self, _subject: &Subject) -> Verdict {
-        Verdict::Refuse(ReasonCode::BadAuthenticationMethod)
+    fn admit_known(&self, _entry: Entry, reply: Reply<Verdict>) -> Option<Verdict> {
+        reply.withdraw();
+        Some(Verdict::Refuse(ReasonCode::BadAuthenticationMethod))
     }
 
     fn policy(&self, _subject: &Subject, _grant: &Grant) -> Arc<Policy> {
         Policy::unrestricted()
-    }
-}
-
-/// What comes back to a shard.
-#[derive(Debug)]
-pub struct Answer {
-    /// Which question this answers; a connection that is gone has taken its question with it.
-    pub question: u64,
-    /// The answer.
-    pub verdict: Verdict,
-}
-
-/// Carries one answer to the shard that asked. Dropped unused, it refuses, so that no client waits forever.
-#[derive(Debug)]
-pub struct Reply {
-    question: u64,
-    answers: Sender<Answer>,
-    bell: Bell,
-    is_given: bool,
-}
-
-impl Reply {
-    /// A reply to this question.
-    pub fn new(question: u64, answers: Sender<Answer>, bell: Bell) -> Reply {
-        Reply { question, answers, bell, is_given: false }
-    }
-
-    /// Answers.
-    pub fn give(mut self, verdict: Verdict) {
-        self.send(verdict);
-    }
-
-    /// Leaves the question: whoever asked is told otherwise, as by the value that [`Access::admit`] returns.
-    pub fn withdraw(mut self) {
-        self.is_given = true;
-    }
-
-    fn send(&mut self, verdict: Verdict) {
-        self.is_given = true;
-        // A shard that has ended asks nobody any more.
-        let _ = self.answers.send(Answer { question: self.question, verdict });
-        self.bell.ring();
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.is_given {
-            self.send(Verdict::Refuse(ReasonCode::ServerUnavailable));
-        }
     }
 }
