@@ -1,8 +1,7 @@
 //! The half of a rule that looks at the client. It is evaluated once per connection, never per message.
 
-use super::network::Network;
 use super::wording::Wording;
-use ringmq_core::authorization::Subject;
+use ringmq_core::authorization::{Network, Subject};
 
 /// Which clients a rule is about.
 #[derive(Debug, Clone)]

@@ -1,13 +1,12 @@
 //! The rules of an `acl.conf`: `{allow, {user, "a"}, publish, ["b/#"]}.`
 
-use super::super::network::Network;
 use super::super::rule::{Rule, Topics};
 use super::super::template::TopicTemplate;
 use super::super::who::Who;
 use super::super::wording::{Wording, Wordings};
 use super::error::Fault;
 use super::terms::{Term, TermReader, TermValue};
-use ringmq_core::authorization::{Actions, Permission, QosSet};
+use ringmq_core::authorization::{Actions, Network, Permission, QosSet};
 use ringmq_core::codec::QoS;
 
 /// Rules of one file.
