@@ -192,7 +192,7 @@ impl Shard {
         self.tally.bump(Metric::PacketsAuthReceived);
         let Some(mut parked) = self.parking.waiting.remove(&token) else { return true };
         let Some(mut exchange) = parked.exchange.take() else {
-            self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
+            self.close_without_packet(token, CloseCause::Server(ReasonCode::ProtocolError));
             return true;
         };
         match exchange.handle_auth(auth, &Offered(self, &parked.subject)) {
