@@ -75,6 +75,7 @@ mod tests {
             user_name: None,
             peer: ([10, 0, 0, 1], 1).into(),
             listener: "tcp:default".into(),
+            zone: "default".into(),
             common_name: None,
             distinguished_name: None,
             attributes: Vec::new(),

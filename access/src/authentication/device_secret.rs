@@ -180,6 +180,7 @@ mod tests {
             user_name: Some(user_name.into()),
             peer: "192.0.2.1:5".parse().unwrap(),
             listener: "tcp:default".into(),
+            zone: "default".into(),
             common_name: None,
             distinguished_name: None,
             attributes: Vec::new(),

@@ -18,6 +18,8 @@ pub enum Who {
     Attribute(Box<str>, Wording),
     /// By listener, `ssl:default`.
     Listener(Box<str>),
+    /// By the zone of the listener.
+    Zone(Box<str>),
     /// Clients without a user name.
     Nameless,
     /// All of these.
@@ -47,6 +49,7 @@ impl Who {
                 subject.attributes.iter().any(|(key, value)| key == name && wording.is(value))
             }
             Who::Listener(name) => *name == subject.listener,
+            Who::Zone(name) => *name == subject.zone,
             Who::Nameless => subject.user_name.is_none(),
             Who::And(all) => all.iter().all(|who| who.is(subject)),
             Who::Or(any) => any.iter().any(|who| who.is(subject)),

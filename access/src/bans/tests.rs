@@ -12,6 +12,7 @@ fn subject(client_id: &str, user_name: Option<&str>, address: &str) -> Subject {
         user_name: user_name.map(Into::into),
         peer: (address.parse::<IpAddr>().unwrap(), 1000).into(),
         listener: "tcp:default".into(),
+        zone: "default".into(),
         common_name: None,
         distinguished_name: None,
         attributes: Vec::new(),

@@ -31,6 +31,7 @@ pub fn entry(client_id: &str, user_name: Option<&str>, password: Option<&str>) -
         user_name: user_name.map(Into::into),
         peer: "192.0.2.7:1234".parse().unwrap(),
         listener: "tcp:default".into(),
+        zone: "default".into(),
         common_name: None,
         distinguished_name: None,
         attributes: Vec::new(),

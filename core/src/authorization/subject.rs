@@ -13,6 +13,8 @@ pub struct Subject {
     pub peer: SocketAddr,
     /// The listener, by kind and name: `ssl:default`.
     pub listener: Box<str>,
+    /// The zone of the listener.
+    pub zone: Box<str>,
     /// Common Name of its certificate.
     pub common_name: Option<Box<str>>,
     /// Distinguished Name of its certificate.

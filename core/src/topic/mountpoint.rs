@@ -196,6 +196,7 @@ mod tests {
             user_name: user_name.map(Into::into),
             peer: "192.0.2.1:7".parse().unwrap(),
             listener: "tcp:lan".into(),
+            zone: "default".into(),
             common_name: None,
             distinguished_name: None,
             attributes: vec![("site".into(), "north".into())],

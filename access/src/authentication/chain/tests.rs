@@ -92,6 +92,7 @@ fn entry(peer: &str, password: Option<&'static [u8]>) -> Entry {
         user_name: Some("u".into()),
         peer: peer.parse().unwrap(),
         listener: "tcp:default".into(),
+        zone: "default".into(),
         common_name: None,
         distinguished_name: None,
         attributes: Vec::new(),

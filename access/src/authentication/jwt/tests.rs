@@ -32,6 +32,7 @@ fn entry(user_name: Option<&str>, password: Option<&str>) -> Entry {
         user_name: user_name.map(Into::into),
         peer: "192.0.2.1:5".parse().unwrap(),
         listener: "tcp:default".into(),
+        zone: "default".into(),
         common_name: None,
         distinguished_name: None,
         attributes: Vec::new(),

@@ -12,6 +12,7 @@ fn mountpoint(text: &str) -> Option<Box<Mountpoint>> {
         user_name: None,
         peer: "192.0.2.1:7".parse().expect("an address"),
         listener: "tcp:default".into(),
+        zone: "default".into(),
         common_name: None,
         distinguished_name: None,
         attributes: Vec::new(),
