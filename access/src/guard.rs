@@ -70,16 +70,7 @@ mod tests {
     use ringmq_core::codec::QoS;
 
     fn subject() -> Subject {
-        Subject {
-            client_id: "c".into(),
-            user_name: None,
-            peer: ([10, 0, 0, 1], 1).into(),
-            listener: "tcp:default".into(),
-            zone: "default".into(),
-            common_name: None,
-            distinguished_name: None,
-            attributes: Vec::new(),
-        }
+        Subject::new("c", ([10, 0, 0, 1], 1).into())
     }
 
     #[test]

@@ -18,14 +18,8 @@ const SUBSCRIBE: Action = Action::Subscribe { qos: QoS::AtMostOnce };
 
 fn subject(client_id: &str, user_name: Option<&str>, address: &str) -> Subject {
     Subject {
-        client_id: client_id.into(),
         user_name: user_name.map(Into::into),
-        peer: (address.parse::<std::net::IpAddr>().unwrap(), 1000).into(),
-        listener: "tcp:default".into(),
-        zone: "default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new(client_id, (address.parse::<std::net::IpAddr>().unwrap(), 1000).into())
     }
 }
 

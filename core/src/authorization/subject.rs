@@ -22,3 +22,19 @@ pub struct Subject {
     /// Attributes that the authentication gave it, by name: `${client_attrs.NAME}`.
     pub attributes: Vec<(Box<str>, Box<str>)>,
 }
+
+impl Subject {
+    /// A client of the listener `tcp:default` that has shown no more than its identifier.
+    pub fn new(client_id: &str, peer: SocketAddr) -> Subject {
+        Subject {
+            client_id: client_id.into(),
+            user_name: None,
+            peer,
+            listener: "tcp:default".into(),
+            zone: "default".into(),
+            common_name: None,
+            distinguished_name: None,
+            attributes: Vec::new(),
+        }
+    }
+}
