@@ -3,12 +3,12 @@
 use crate::authentication::Admission;
 use crate::authorization::Authorizer;
 use crate::bans::{Bans, FlappingConfig, FlappingGuard};
+use crate::clock::since_1970;
 use ringmq_core::authorization::{Policy, Subject};
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::time::Timestamp;
 use ringmq_shards::access::Grant;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The rules in force and the bans. Changed rules are a new guard; the list of bans is shared with whoever changes it, who
 /// holds the lock only as long as one change takes.
@@ -40,9 +40,7 @@ impl Admission for Guard {
         if bans.is_empty() {
             return None;
         }
-        // A clock before 1970 makes bans hold.
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        bans.find(subject, now_s).map(|_| ReasonCode::Banned)
+        bans.find(subject, since_1970().as_secs()).map(|_| ReasonCode::Banned)
     }
 
     fn note_parting(&self, client_id: &str, now: Timestamp) {
@@ -72,15 +70,7 @@ mod tests {
     use ringmq_core::codec::QoS;
 
     fn subject() -> Subject {
-        Subject {
-            client_id: "c".into(),
-            user_name: None,
-            peer: ([10, 0, 0, 1], 1).into(),
-            listener: "tcp:default".into(),
-            common_name: None,
-            distinguished_name: None,
-            attributes: Vec::new(),
-        }
+        Subject::new("c", ([10, 0, 0, 1], 1).into())
     }
 
     #[test]

@@ -9,5 +9,7 @@ mod atomic_file;
 pub mod authentication;
 pub mod authorization;
 pub mod bans;
+mod clock;
 pub mod guard;
+mod json_lines;
 pub mod sources;

@@ -3,12 +3,14 @@
 use crate::access::AccessControl;
 use crate::config::{Config, Sources};
 use crate::logging::LogControl;
+use ringmq_access::authentication::ElementConfig;
+use ringmq_access::authorization::SourceConfig;
 use ringmq_shards::DataPlane;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 /// Keys that take effect at once. A `*` stands for one name, a `**` at the end for everything below.
-const RELOADABLE: [&str; 17] = [
+const RELOADABLE: [&str; 18] = [
     "log.level",
     "log.targets.**",
     "listeners.*.*.access_rules",
@@ -25,7 +27,8 @@ const RELOADABLE: [&str; 17] = [
     "authentication.**",
     "authorization.**",
     "flapping_detect.**",
-    "listener_authentication.**",
+    "listeners.*.*.authentication",
+    "listeners.*.*.authentication.**",
 ];
 /// Sections whose values may hold secrets, and are not shown.
 const SECRET: [&str; 2] = ["authentication", "authorization"];
@@ -38,6 +41,8 @@ struct Change {
     before: Option<Value>,
     /// None where there is none any more.
     after: Option<Value>,
+    /// Only a secret in it differs.
+    is_hidden: bool,
 }
 
 impl Change {
@@ -46,7 +51,7 @@ impl Change {
     }
 
     fn has_secret(&self) -> bool {
-        self.key.split('.').any(|part| SECRET.contains(&part))
+        self.key.split('.').any(|part| SECRET.contains(&unnumbered(part)))
     }
 
     /// Says in the log what became of it.
@@ -57,7 +62,9 @@ impl Change {
             Some(value) => value.to_string(),
         };
         let (key, before, after) = (&self.key, shown(&self.before), shown(&self.after));
-        if self.is_reloadable() {
+        if self.is_hidden {
+            tracing::info!(key, "changed: a secret, which is not shown");
+        } else if self.is_reloadable() {
             tracing::info!(key, before, after, "changed");
         } else {
             tracing::warn!(key, before, after, "not changed: it needs a restart");
@@ -67,6 +74,7 @@ impl Change {
     /// Makes it in `running`.
     fn take(self, running: &mut Table) {
         match self.after {
+            _ if self.is_hidden => None,
             Some(value) => running.insert(self.key, value),
             None => running.remove(&self.key),
         };
@@ -78,6 +86,8 @@ pub struct Reloader {
     sources: Sources,
     /// Every key in force with its value.
     running: Table,
+    /// What holds secrets, which `running` does not show.
+    holders: Holders,
     log: LogControl,
     access: AccessControl,
 }
@@ -85,7 +95,7 @@ pub struct Reloader {
 impl Reloader {
     /// The broker runs with `config`, which was read from `sources`.
     pub fn new(sources: Sources, config: &Config, log: LogControl, access: AccessControl) -> Reloader {
-        Reloader { sources, running: flat(config), log, access }
+        Reloader { sources, running: flat(config), holders: holders(config), log, access }
     }
 
     /// Reads everything again. On any error, all that it concerns stays as it is.
@@ -102,7 +112,10 @@ impl Reloader {
             Ok(access) => plane.change_access(&access),
             Err(error) => tracing::error!("access control stays as it is: {error}"),
         }
-        let changes = changes(&self.running, &flat(&config));
+        let mut changes = changes(&self.running, &flat(&config));
+        let holders = holders(&config);
+        note_secrets(&self.holders, &holders, &mut changes);
+        self.holders = holders;
         let count = changes.len();
         for change in changes {
             change.tell();
@@ -123,6 +136,7 @@ fn changes(before: &Table, after: &Table) -> Vec<Change> {
         key: key.clone(),
         before: before.get(key).cloned(),
         after: after.get(key).cloned(),
+        is_hidden: false,
     };
     differ.map(change).collect()
 }
@@ -134,19 +148,80 @@ fn flat(config: &Config) -> Table {
     if let Ok(table) = Table::try_from(config) {
         flatten("", table, &mut flat);
     }
+    for (listener, chain) in &config.listener_authentication {
+        if let Ok(chain) = Value::try_from(chain) {
+            flatten_value(chain_of(listener), chain, &mut flat);
+        }
+    }
     flat
 }
 
 fn flatten(prefix: &str, table: Table, flat: &mut Table) {
     for (key, value) in table {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-        match value {
-            Value::Table(table) => flatten(&key, table, flat),
-            value => {
-                flat.insert(key, value);
+        flatten_value(key, value, flat);
+    }
+}
+
+/// The tables of a list are numbered, so that what differs in one of them is named.
+fn flatten_value(key: String, value: Value, flat: &mut Table) {
+    match value {
+        Value::Table(table) => flatten(&key, table, flat),
+        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_table) => {
+            for (number, item) in items.into_iter().enumerate() {
+                flatten_value(format!("{key}[{number}]"), item, flat);
             }
         }
+        value => {
+            flat.insert(key, value);
+        }
     }
+}
+
+/// The key of a listener's own chain; the listener by kind and name, as `tcp:lan`.
+fn chain_of(listener: &str) -> String {
+    format!("listeners.{}.authentication", listener.replacen(':', ".", 1))
+}
+
+/// What may hold secrets, by key: those are equal when written, so what was read is compared.
+type Holders = BTreeMap<String, Holder>;
+
+#[derive(Debug, PartialEq)]
+enum Holder {
+    Element(Box<ElementConfig>),
+    Source(Box<SourceConfig>),
+}
+
+fn holders(config: &Config) -> Holders {
+    let mut holders = Holders::new();
+    let own = config.listener_authentication.iter().map(|(listener, chain)| (chain_of(listener), chain));
+    for (key, chain) in own.chain([("authentication".to_owned(), &config.authentication)]) {
+        let elements = chain.iter().enumerate();
+        holders.extend(elements.map(|(number, element)| {
+            (format!("{key}[{number}]"), Holder::Element(Box::new(element.clone())))
+        }));
+    }
+    let sources = config.authorization.sources.iter().enumerate();
+    holders.extend(sources.map(|(number, source)| {
+        (format!("authorization.sources[{number}]"), Holder::Source(Box::new(source.clone())))
+    }));
+    holders
+}
+
+/// Adds those that differ although nothing that can be written of them does.
+fn note_secrets(before: &Holders, after: &Holders, changes: &mut Vec<Change>) {
+    for (key, holder) in after {
+        let inner = format!("{key}.");
+        let is_named = changes.iter().any(|change| change.key.starts_with(&inner));
+        if !is_named && before.get(key).is_some_and(|was| was != holder) {
+            changes.push(Change { key: key.clone(), before: None, after: None, is_hidden: true });
+        }
+    }
+}
+
+/// A part of a key without the number of a list's item.
+fn unnumbered(part: &str) -> &str {
+    part.split_once('[').map_or(part, |(name, _)| name)
 }
 
 fn fits(pattern: &str, key: &str) -> bool {
@@ -156,7 +231,7 @@ fn fits(pattern: &str, key: &str) -> bool {
             ("**", Some(_)) => return true,
             (_, None) => return false,
             ("*", Some(_)) => {}
-            (wanted, Some(part)) if wanted == part => {}
+            (wanted, Some(part)) if wanted == unnumbered(part) => {}
             _ => return false,
         }
     }
@@ -197,6 +272,39 @@ mod tests {
     }
 
     #[test]
+    fn elements_of_chains_are_named_and_their_secrets_are_not_shown() {
+        let chain = |secret: &str, algorithm: &str| -> Vec<ElementConfig> {
+            let text = format!("[{{mechanism = 'jwt', secret = '{secret}', algorithm = '{algorithm}'}}]");
+            toml::from_str::<Table>(&format!("chain = {text}")).unwrap()["chain"].clone().try_into().unwrap()
+        };
+        let config = |own: &str, global: &str, algorithm: &str| {
+            let mut config = Config { authentication: chain(global, algorithm), ..Config::default() };
+            config.listener_authentication.insert("tcp:lan".to_owned(), chain(own, algorithm));
+            config
+        };
+        let told = |before: &Config, after: &Config| {
+            let mut found = changes(&flat(before), &flat(after));
+            note_secrets(&holders(before), &holders(after), &mut found);
+            assert!(found.iter().all(|change| change.is_reloadable() && change.has_secret()));
+            assert!(!format!("{found:?}").contains("hush"), "{found:?}");
+            found.into_iter().map(|change| (change.key, change.is_hidden)).collect::<Vec<_>>()
+        };
+        let before = config("hush-1", "hush-2", "hmac-based");
+        let own = "listeners.tcp.lan.authentication[0]".to_owned();
+        assert_eq!(told(&before, &before), []);
+        assert_eq!(told(&before, &config("hush-3", "hush-2", "hmac-based")), [(own.clone(), true)]);
+        assert_eq!(
+            told(&before, &config("hush-1", "hush-3", "hmac-based")),
+            [("authentication[0]".to_owned(), true)]
+        );
+        let named = [("authentication[0].algorithm".to_owned(), false), (format!("{own}.algorithm"), false)];
+        assert_eq!(told(&before, &config("hush-1", "hush-2", "public-key")), named);
+        let mut none = before.clone();
+        none.listener_authentication.clear();
+        assert!(told(&before, &none).iter().all(|(key, is_hidden)| key.starts_with(&own) && !is_hidden));
+    }
+
+    #[test]
     fn patterns_stand_for_names() {
         for (pattern, key, fits_it) in [
             ("log.level", "log.level", true),
@@ -205,6 +313,9 @@ mod tests {
             ("log.targets.**", "log.targets", false),
             ("listeners.*.*.access_rules", "listeners.tcp.lan.access_rules", true),
             ("listeners.*.*.access_rules", "listeners.tcp.lan.bind", false),
+            ("authentication.**", "authentication[3].file", true),
+            ("listeners.*.*.authentication.**", "listeners.tcp.lan.authentication[0].file", true),
+            ("authorization.**", "authorization.sources[1].path", true),
         ] {
             assert_eq!(fits(pattern, key), fits_it, "{pattern} {key}");
         }

@@ -73,7 +73,7 @@ impl Authenticator for ClientIds {
     fn decide(&self, entry: &Entry) -> Decision {
         match self.has(&entry.subject.client_id) {
             true => Decision::Allow(Grant::default()),
-            false if self.denies_others => Decision::Deny(ReasonCode::NotAuthorized),
+            false if self.denies_others => Decision::Deny(ReasonCode::BadUserNameOrPassword),
             false => Decision::Ignore,
         }
     }

@@ -176,13 +176,8 @@ mod tests {
 
     fn decide(devices: &DeviceSecrets, client_id: &str, user_name: &str, password: &str) -> &'static str {
         let subject = Subject {
-            client_id: client_id.into(),
             user_name: Some(user_name.into()),
-            peer: "192.0.2.1:5".parse().unwrap(),
-            listener: "tcp:default".into(),
-            common_name: None,
-            distinguished_name: None,
-            attributes: Vec::new(),
+            ..Subject::new(client_id, "192.0.2.1:5".parse().unwrap())
         };
         let password = Some(Bytes::copy_from_slice(password.as_bytes()));
         match devices.decide(&Entry { subject, password, version: ProtocolVersion::V311 }) {

@@ -31,13 +31,8 @@ fn gate(config: &AuthenticationConfig, data_dir: &Path) -> Gate {
 
 fn entry(user_name: &str, password: &str) -> Entry {
     let subject = Subject {
-        client_id: "client".into(),
         user_name: Some(user_name.into()),
-        peer: "192.0.2.1:5".parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new("client", "192.0.2.1:5".parse().unwrap())
     };
     let password = Some(Bytes::copy_from_slice(password.as_bytes()));
     Entry { subject, password, version: ProtocolVersion::V5 }

@@ -1,29 +1,25 @@
 //! The built-in database: rules for one client, for one user, and for all, in a file of the data directory.
 //!
-//! The file has one JSON object a line, the first of which says what the file is. It is written as a whole and never by two at
-//! once; whoever holds the data directory's lock may write it.
+//! The file is never written by two at once; whoever holds the data directory's lock may write it.
 
 use super::rule::{Rule, Topics};
 use super::rule_set::RuleSetBuilder;
 use super::template::{TemplateError, TopicTemplate};
 use super::who::Who;
 use super::wording::Wording;
-use crate::atomic_file;
+use crate::json_lines::{JsonLines, LineError, ReadError};
 use ringmq_core::authorization::{Actions, Permission, QosSet};
 use ringmq_core::codec::QoS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Rules of one holder.
 pub const RULES_PER_RECORD_MAX: usize = 100;
 /// Holders of rules.
 pub const RECORDS_MAX: usize = 1_000_000;
-/// Bytes of one line of the file.
-const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// Whom rules are for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,12 +105,9 @@ pub enum LineFault {
     /// Not what was expected.
     #[error("not a record of access rules: {0}")]
     Json(#[from] serde_json::Error),
-    /// Not this file, or from a later version.
-    #[error("the first line must be {HEADER}")]
-    Header,
-    /// A line is too long.
-    #[error("the line is longer than {LINE_BYTES_MAX} bytes")]
-    TooLong,
+    /// Not a line of this file.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// Whom the rules are for is not said once.
     #[error("a record has one of \"client\", \"user\" and \"all\": true")]
     Holder,
@@ -141,7 +134,8 @@ pub enum LineFault {
     Qos(u8),
 }
 
-const HEADER: &str = r#"{"format":"ringmq-authorization","version":1}"#;
+const FILE: JsonLines =
+    JsonLines { header: r#"{"format":"ringmq-authorization","version":1}"#, line_bytes_max: 16 << 20 };
 
 /// All records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,28 +153,12 @@ impl BuiltInRules {
     /// It cannot be read, or the first line that is wrong.
     pub fn load(data_dir: &Path) -> Result<BuiltInRules, RecordError> {
         let path = data_dir.join(BuiltInRules::FILE_NAME);
-        let failed = |source| RecordError::Io { path: path.clone(), source };
-        let mut reader = match File::open(&path) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BuiltInRules::default()),
-            Err(error) => return Err(failed(error)),
-        };
         let mut rules = BuiltInRules::default();
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let bytes =
-                (&mut reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(failed)?;
-            if bytes == 0 && number > 1 {
-                break;
-            }
-            rules.take_line(number, &line).map_err(|reason| RecordError::Line {
-                path: path.clone(),
-                line: number,
-                reason,
-            })?;
+        match FILE.read(&path, |record| rules.take_record(record)) {
+            Ok(()) => Ok(rules),
+            Err(ReadError::Io(source)) => Err(RecordError::Io { path, source }),
+            Err(ReadError::Line(line, reason)) => Err(RecordError::Line { path, line, reason }),
         }
-        Ok(rules)
     }
 
     /// Replaces the file in a data directory.
@@ -189,15 +167,8 @@ impl BuiltInRules {
     /// It cannot be written; the old one is then still there.
     pub fn save(&self, data_dir: &Path) -> Result<(), RecordError> {
         let path = data_dir.join(BuiltInRules::FILE_NAME);
-        let written = atomic_file::write(&path, |out| {
-            writeln!(out, "{HEADER}")?;
-            for (holder, rules) in &self.records {
-                serde_json::to_writer(&mut *out, &Record::of(holder, rules))?;
-                out.write_all(b"\n")?;
-            }
-            Ok(())
-        });
-        written.map_err(|source| RecordError::Io { path, source })
+        let records = self.records.iter().map(|(holder, rules)| Record::of(holder, rules));
+        FILE.write(&path, records).map_err(|source| RecordError::Io { path, source })
     }
 
     /// Replaces the rules of a holder; no rules are no record.
@@ -250,17 +221,8 @@ impl BuiltInRules {
         }
     }
 
-    fn take_line(&mut self, number: usize, line: &[u8]) -> Result<(), LineFault> {
-        if line.len() as u64 > LINE_BYTES_MAX {
-            return Err(LineFault::TooLong);
-        }
-        if number == 1 {
-            return if line.trim_ascii() == HEADER.as_bytes() { Ok(()) } else { Err(LineFault::Header) };
-        }
-        if line.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        let record: Record<'_> = serde_json::from_slice(line)?;
+    fn take_record(&mut self, text: &[u8]) -> Result<(), LineFault> {
+        let record: Record<'_> = serde_json::from_slice(text)?;
         let holder = record.holder()?;
         if self.records.contains_key(&holder) {
             return Err(LineFault::Twice(holder));

@@ -18,13 +18,8 @@ const SUBSCRIBE: Action = Action::Subscribe { qos: QoS::AtMostOnce };
 
 fn subject(client_id: &str, user_name: Option<&str>, address: &str) -> Subject {
     Subject {
-        client_id: client_id.into(),
         user_name: user_name.map(Into::into),
-        peer: (address.parse::<std::net::IpAddr>().unwrap(), 1000).into(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new(client_id, (address.parse::<std::net::IpAddr>().unwrap(), 1000).into())
     }
 }
 
@@ -110,6 +105,24 @@ fn rules_of_the_client_come_first_and_superusers_have_none() {
     );
     assert!(!may(&authorizer.policy(&client, false, &[]), PUBLISH, "own/c"));
     assert!(authorizer.policy(&client, true, &[]).publishes_freely());
+}
+
+#[test]
+fn rules_look_at_listeners_and_their_zones() {
+    let text = "{deny, {zone, sensors}, publish, [\"a\"]}.\n{deny, {listener, \"ssl:lan\"}, publish, [\"b\"]}.\n\
+                {deny, {'and', [{zone, \"sensors\"}, {client, \"c\"}]}, publish, [\"d\"]}.";
+    let rules = rule_set(text, Permission::Allow);
+    let publish = Action::Publish { qos: QoS::AtMostOnce, retain: false };
+    for (listener, zone, allowed) in
+        [("tcp:default", "default", "abd"), ("ssl:lan", "default", "ad"), ("tcp:default", "sensors", "b")]
+    {
+        let mut subject = subject("c", None, "127.0.0.1");
+        (subject.listener, subject.zone) = (listener.into(), zone.into());
+        let policy = rules.reduce(&subject, &[]);
+        for topic in ["a", "b", "d"] {
+            assert_eq!(may(&policy, publish, topic), allowed.contains(topic), "{listener} {zone} {topic}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The half of a rule that looks at the client. It is evaluated once per connection, never per message.
 
-use super::network::Network;
 use super::wording::Wording;
-use ringmq_core::authorization::Subject;
+use ringmq_core::authorization::{Network, Subject};
 
 /// Which clients a rule is about.
 #[derive(Debug, Clone)]
@@ -19,6 +18,8 @@ pub enum Who {
     Attribute(Box<str>, Wording),
     /// By listener, `ssl:default`.
     Listener(Box<str>),
+    /// By the zone of the listener.
+    Zone(Box<str>),
     /// Clients without a user name.
     Nameless,
     /// All of these.
@@ -48,6 +49,7 @@ impl Who {
                 subject.attributes.iter().any(|(key, value)| key == name && wording.is(value))
             }
             Who::Listener(name) => *name == subject.listener,
+            Who::Zone(name) => *name == subject.zone,
             Who::Nameless => subject.user_name.is_none(),
             Who::And(all) => all.iter().all(|who| who.is(subject)),
             Who::Or(any) => any.iter().any(|who| who.is(subject)),

@@ -3,6 +3,7 @@
 use super::flapping::{Flapping, FlappingConfig};
 use super::list::{BanError, Bans};
 use super::record::{Ban, Banned, BannedKind};
+use crate::clock::since_1970;
 use ringmq_core::time::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long a change of the list may be newer than the file.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ impl BanKeeper {
             while stopped.recv_timeout(SAVE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 intervals += 1;
                 if intervals % INTERVALS_PER_SWEEP == 0 {
-                    kept.write().remove_expired(now_s());
+                    kept.write().remove_expired(since_1970().as_secs());
                 }
                 kept.save();
             }
@@ -69,7 +70,7 @@ impl BanKeeper {
     /// # Errors
     /// [`BanError`]; then the list stays as it is.
     pub fn load(&self) -> Result<(), BanError> {
-        let loaded = Bans::load(&self.shared.data_dir, now_s())?;
+        let loaded = Bans::load(&self.shared.data_dir, since_1970().as_secs())?;
         let mut bans = self.shared.write();
         self.shared.saved.store(loaded.changes(), Ordering::Relaxed);
         *bans = loaded;
@@ -129,7 +130,7 @@ impl FlappingGuard {
         }
         drop(flapping);
         let Ok(who) = Banned::parse(BannedKind::Client, client_id) else { return };
-        let at_s = now_s();
+        let at_s = since_1970().as_secs();
         let ban = Ban {
             who,
             by: "flapping detector".into(),
@@ -146,11 +147,6 @@ impl FlappingGuard {
             }
         }
     }
-}
-
-/// The time, in seconds since 1970. A clock before that makes bans hold.
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

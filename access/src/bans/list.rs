@@ -1,16 +1,12 @@
 //! All bans, and the file in the data directory that keeps them. Whoever shares a list between threads guards it; nothing here
 //! reads a clock.
-//!
-//! The file has one JSON object a line, the first of which says what the file is, and is written as a whole.
 
 use super::record::{Ban, Banned, BannedError, BannedKind};
-use crate::atomic_file;
-use crate::authorization::Network;
-use ringmq_core::authorization::Subject;
+use crate::json_lines::{JsonLines, LineError, ReadError};
+use ringmq_core::authorization::{Network, Subject};
 use ringmq_core::hash::SeededMap;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -18,11 +14,10 @@ use std::path::{Path, PathBuf};
 pub const BANS_MAX: usize = 100_000;
 /// Bans by regular expression, each of which is compared at every CONNECT.
 pub const PATTERNS_MAX: usize = 1000;
-/// Bytes of one line of the file.
-const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the reason of a ban, and of who said so.
 const NOTE_BYTES_MAX: usize = 4096;
-const HEADER: &str = r#"{"format":"ringmq-banned","version":1}"#;
+const FILE: JsonLines =
+    JsonLines { header: r#"{"format":"ringmq-banned","version":1}"#, line_bytes_max: 1 << 20 };
 
 /// Why a ban is refused, or the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +42,16 @@ pub enum BanError {
         #[source]
         source: Box<BanError>,
     },
-    /// Not this file, or from a later version.
-    #[error("the first line must be {HEADER}")]
-    Header,
+    /// Not a line of this file.
+    #[error(transparent)]
+    NoLine(#[from] LineError),
     /// Not a record.
     #[error("not a ban: {0}")]
     Json(#[from] serde_json::Error),
     /// Who is banned cannot be.
     #[error(transparent)]
     Who(#[from] BannedError),
-    /// A note or a line is too long.
+    /// A note is too long.
     #[error("{0} has more than {1} bytes; shorten it")]
     TooLong(&'static str, u64),
     /// The list is full.
@@ -209,28 +204,12 @@ impl Bans {
     /// It cannot be read, or the first line that is wrong.
     pub fn load(data_dir: &Path, now_s: u64) -> Result<Bans, BanError> {
         let path = data_dir.join(Bans::FILE_NAME);
-        let failed = |source| BanError::Io { path: path.clone(), source };
-        let mut reader = match File::open(&path) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Bans::default()),
-            Err(error) => return Err(failed(error)),
-        };
         let mut bans = Bans::default();
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let bytes =
-                (&mut reader).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(failed)?;
-            if bytes == 0 && number > 1 {
-                break;
-            }
-            bans.take_line(number, &line, now_s).map_err(|source| BanError::Line {
-                path: path.clone(),
-                line: number,
-                source: Box::new(source),
-            })?;
+        match FILE.read(&path, |record| bans.take_record(record, now_s)) {
+            Ok(()) => Ok(bans),
+            Err(ReadError::Io(source)) => Err(BanError::Io { path, source }),
+            Err(ReadError::Line(line, fault)) => Err(BanError::Line { path, line, source: Box::new(fault) }),
         }
-        Ok(bans)
     }
 
     /// Replaces the file in a data directory.
@@ -239,28 +218,11 @@ impl Bans {
     /// It cannot be written; the old one is then still there.
     pub fn save(&self, data_dir: &Path) -> Result<(), BanError> {
         let path = data_dir.join(Bans::FILE_NAME);
-        let written = atomic_file::write(&path, |out| {
-            writeln!(out, "{HEADER}")?;
-            for ban in self.iter() {
-                serde_json::to_writer(&mut *out, &Line::of(ban))?;
-                out.write_all(b"\n")?;
-            }
-            Ok(())
-        });
-        written.map_err(|source| BanError::Io { path, source })
+        FILE.write(&path, self.iter().map(Line::of)).map_err(|source| BanError::Io { path, source })
     }
 
-    fn take_line(&mut self, number: usize, line: &[u8], now_s: u64) -> Result<(), BanError> {
-        if line.len() as u64 > LINE_BYTES_MAX {
-            return Err(BanError::TooLong("the line", LINE_BYTES_MAX));
-        }
-        if number == 1 {
-            return if line.trim_ascii() == HEADER.as_bytes() { Ok(()) } else { Err(BanError::Header) };
-        }
-        if line.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        let Line { kind, who, by, reason, at, until } = serde_json::from_slice(line)?;
+    fn take_record(&mut self, text: &[u8], now_s: u64) -> Result<(), BanError> {
+        let Line { kind, who, by, reason, at, until } = serde_json::from_slice(text)?;
         let ban = Ban { who: Banned::parse(kind, &who)?, by, reason, at_s: at, until_s: until };
         if ban.holds_at(now_s) { self.add(ban) } else { Ok(()) }
     }

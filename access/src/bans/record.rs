@@ -1,6 +1,7 @@
 //! One ban: who, until when, why, and by whom.
 
-use crate::authorization::{Network, NetworkError, RegexError, Wording, Wordings};
+use crate::authorization::{RegexError, Wording, Wordings};
+use ringmq_core::authorization::{Network, NetworkError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;

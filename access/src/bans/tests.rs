@@ -8,13 +8,8 @@ use std::net::IpAddr;
 
 fn subject(client_id: &str, user_name: Option<&str>, address: &str) -> Subject {
     Subject {
-        client_id: client_id.into(),
         user_name: user_name.map(Into::into),
-        peer: (address.parse::<IpAddr>().unwrap(), 1000).into(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new(client_id, (address.parse::<IpAddr>().unwrap(), 1000).into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A client that elements are asked about, and what they may answer, compared as the hashing pool would.
 
+use super::server::Server;
 use bytes::Bytes;
 use ringmq_access::authentication::{Decision, RemoteAuthenticator};
 use ringmq_access::sources::lookup::RuleSource;
@@ -8,6 +9,8 @@ use ringmq_core::codec::ProtocolVersion;
 use ringmq_core::reason::ReasonCode;
 use ringmq_shards::access::{Entry, Grant};
 use std::future::Future;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,13 +30,8 @@ pub enum Outcome {
 /// A client.
 pub fn entry(client_id: &str, user_name: Option<&str>, password: Option<&str>) -> Entry {
     let subject = Subject {
-        client_id: client_id.into(),
         user_name: user_name.map(Into::into),
-        peer: "192.0.2.7:1234".parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new(client_id, "192.0.2.7:1234".parse().unwrap())
     };
     let password = password.map(|text| Bytes::copy_from_slice(text.as_bytes()));
     Entry { subject, password, version: ProtocolVersion::V5 }
@@ -92,4 +90,52 @@ pub fn superuser() -> Outcome {
 /// A configuration from TOML.
 pub fn config<C: serde::de::DeserializeOwned>(text: &str) -> C {
     toml::from_str(text).unwrap()
+}
+
+/// Checks what an element says of users with these names and passwords.
+pub fn check_answers(
+    element: &dyn RemoteAuthenticator,
+    cases: impl IntoIterator<Item = (Option<&'static str>, &'static str, Outcome)>,
+) {
+    let runtime = runtime();
+    for (user, password, expected) in cases {
+        let client = entry("c", user, Some(password));
+        assert_eq!(run(&runtime, ask(element, &client)), expected, "{user:?} {password}");
+    }
+}
+
+/// Checks that elements pass over a server that hangs or dies, and find it again.
+pub fn check_return(server: &mut Server, command: &mut Command, elements: &[Box<dyn RemoteAuthenticator>]) {
+    let client = entry("c", Some("known"), Some("pass1"));
+    let runtime = runtime();
+    let all_say = |outcome: Outcome| {
+        for element in elements {
+            assert_eq!(run(&runtime, ask(&**element, &client)), outcome);
+        }
+    };
+    let all_find =
+        || elements.iter().for_each(|element| run(&runtime, ask_until(&**element, &client, &allowed())));
+    all_say(allowed());
+    server.freeze(true);
+    (0..3).for_each(|_| all_say(Outcome::Ignore));
+    server.freeze(false);
+    all_find();
+    server.kill();
+    (0..100).for_each(|_| all_say(Outcome::Ignore));
+    server.restart(command);
+    all_find();
+}
+
+/// Checks that a server that speaks TLS is only believed where its certificate is good, or where nobody cares.
+pub fn check_tls(authority: &Path, element_of: impl Fn(&str) -> Box<dyn RemoteAuthenticator>) {
+    let client = entry("c", Some("known"), Some("pass1"));
+    let runtime = runtime();
+    for (ssl, expected) in [
+        (format!("cacertfile = \"{}\"", authority.display()), allowed()),
+        ("verify = \"verify_none\"".to_owned(), allowed()),
+        ("cacertfile = \"/etc/ssl/certs/ca-certificates.crt\"".to_owned(), Outcome::Ignore),
+    ] {
+        let element = element_of(&format!("password = \"pw\"\nssl = {{ enable = true, {ssl} }}"));
+        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{ssl}");
+    }
 }

@@ -1,6 +1,8 @@
 //! OpenLDAP: users with hashes, users that are logged in, topics; gone and back; with TLS.
 
-use super::asking::{Outcome, allowed, ask, ask_until, config, entry, rules, run, runtime, superuser};
+use super::asking::{
+    Outcome, allowed, ask, check_return, check_tls, config, entry, rules, run, runtime, superuser,
+};
 use super::certificates;
 use super::server::{Server, folder, free_port, program, run_command};
 use ringmq_access::authentication::RemoteAuthenticator;
@@ -142,46 +144,11 @@ fn users_and_rules_are_found() {
 fn a_server_that_dies_or_hangs_is_passed_over_and_found_again() {
     let Some(mut directory) = start(false) else { return };
     let elements = [directory.hashing("password = \"pw\""), directory.binding("password = \"pw\"")];
-    let client = entry("c", Some("known"), Some("pass1"));
-    let runtime = runtime();
-    for element in &elements {
-        assert_eq!(run(&runtime, ask(&**element, &client)), allowed());
-    }
-    directory.server.freeze(true);
-    for element in &elements {
-        assert_eq!(run(&runtime, ask(&**element, &client)), Outcome::Ignore);
-    }
-    directory.server.freeze(false);
-    for element in &elements {
-        run(&runtime, ask_until(&**element, &client, &allowed()));
-    }
-    directory.server.kill();
-    for element in &elements {
-        for _ in 0..100 {
-            assert_eq!(run(&runtime, ask(&**element, &client)), Outcome::Ignore);
-        }
-    }
-    directory.server.restart(&mut directory.command);
-    for element in &elements {
-        run(&runtime, ask_until(&**element, &client, &allowed()));
-    }
+    check_return(&mut directory.server, &mut directory.command, &elements);
 }
 
 #[test]
 fn tls_is_spoken_and_certificates_are_checked() {
     let Some(directory) = start(true) else { return };
-    let authority = directory.authority.display().to_string();
-    let client = entry("c", Some("known"), Some("pass1"));
-    let runtime = runtime();
-    for (ssl, expected) in [
-        (format!("{{ enable = true, cacertfile = \"{authority}\" }}"), allowed()),
-        ("{ enable = true, verify = \"verify_none\" }".to_owned(), allowed()),
-        (
-            "{ enable = true, cacertfile = \"/etc/ssl/certs/ca-certificates.crt\" }".to_owned(),
-            Outcome::Ignore,
-        ),
-    ] {
-        let element = directory.binding(&format!("password = \"pw\"\nssl = {ssl}"));
-        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{ssl}");
-    }
+    check_tls(&directory.authority, |more| directory.binding(more));
 }

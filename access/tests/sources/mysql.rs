@@ -1,6 +1,9 @@
 //! MariaDB, by the protocol it shares with MySQL: tables as their users keep them; gone and back; with TLS.
 
-use super::asking::{Outcome, allowed, ask, ask_until, config, entry, rules, run, runtime, superuser};
+use super::asking::{
+    Outcome, allowed, ask, check_answers, check_return, check_tls, config, entry, rules, run, runtime,
+    superuser,
+};
 use super::certificates;
 use super::server::{Server, folder, free_port, program, run_command};
 use ringmq_access::authentication::RemoteAuthenticator;
@@ -98,7 +101,7 @@ fn users_and_rules_are_found() {
     let Some((mysql, _)) = start(false) else { return };
     let element = mysql.users("password = \"pw\"");
     let runtime = runtime();
-    for (user, password, expected) in [
+    let cases = [
         (Some("known"), "pass1", allowed()),
         (Some("root"), "pass1", superuser()),
         (Some("o'brien"), "pass1", allowed()),
@@ -106,10 +109,8 @@ fn users_and_rules_are_found() {
         (Some("x' OR '1'='1"), "pass1", Outcome::Unknown),
         (Some("known\\' OR 1=1 -- "), "pass1", Outcome::Unknown),
         (None, "pass1", Outcome::Ignore),
-    ] {
-        let client = entry("c", user, Some(password));
-        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{user:?} {password}");
-    }
+    ];
+    check_answers(&*element, cases);
     let query =
         "SELECT password_hash, salt, flag AS is_superuser FROM mqtt_user WHERE username = ${username}";
     let flagged = mysql.users(&format!("password = \"pw\"\nquery = \"{query}\""));
@@ -135,39 +136,14 @@ fn users_and_rules_are_found() {
 fn a_server_that_dies_or_hangs_is_passed_over_and_found_again() {
     let Some((mut mysql, _)) = start(false) else { return };
     let element = mysql.users("password = \"pw\"");
-    let client = entry("c", Some("known"), Some("pass1"));
-    let runtime = runtime();
-    assert_eq!(run(&runtime, ask(&*element, &client)), allowed());
-    mysql.server.freeze(true);
-    for _ in 0..3 {
-        assert_eq!(run(&runtime, ask(&*element, &client)), Outcome::Ignore);
-    }
-    mysql.server.freeze(false);
-    run(&runtime, ask_until(&*element, &client, &allowed()));
-    mysql.server.kill();
-    for _ in 0..100 {
-        assert_eq!(run(&runtime, ask(&*element, &client)), Outcome::Ignore);
-    }
-    mysql.server.restart(&mut mysql.command);
-    run(&runtime, ask_until(&*element, &client, &allowed()));
+    check_return(&mut mysql.server, &mut mysql.command, &[element]);
 }
 
 #[test]
 fn tls_is_spoken_and_certificates_are_checked() {
     let Some((mysql, authority)) = start(true) else { return };
-    let authority = authority.unwrap().display().to_string();
+    check_tls(&authority.unwrap(), |more| mysql.users(more));
+    let without = mysql.users("password = \"pw\"\nssl = { enable = false }");
     let client = entry("c", Some("known"), Some("pass1"));
-    let runtime = runtime();
-    for (ssl, expected) in [
-        (format!("{{ enable = true, cacertfile = \"{authority}\" }}"), allowed()),
-        ("{ enable = true, verify = \"verify_none\" }".to_owned(), allowed()),
-        (
-            "{ enable = true, cacertfile = \"/etc/ssl/certs/ca-certificates.crt\" }".to_owned(),
-            Outcome::Ignore,
-        ),
-        ("{ enable = false }".to_owned(), Outcome::Ignore),
-    ] {
-        let element = mysql.users(&format!("password = \"pw\"\nssl = {ssl}"));
-        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{ssl}");
-    }
+    assert_eq!(run(&runtime(), ask(&*without, &client)), Outcome::Ignore);
 }

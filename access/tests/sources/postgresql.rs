@@ -1,6 +1,8 @@
 //! PostgreSQL: tables as its users keep them; gone, frozen and back; with TLS.
 
-use super::asking::{Outcome, allowed, ask, ask_until, config, entry, rules, run, runtime, superuser};
+use super::asking::{
+    Outcome, allowed, ask, ask_until, check_answers, check_tls, config, entry, rules, run, runtime, superuser,
+};
 use super::certificates;
 use super::server::{Server, folder, free_port, program, run_command};
 use ringmq_access::authentication::RemoteAuthenticator;
@@ -142,7 +144,7 @@ fn users_and_rules_are_found() {
     let Some((postgres, _)) = start(false) else { return };
     let element = postgres.users("password = \"pw\"");
     let runtime = runtime();
-    for (user, password, expected) in [
+    let cases = [
         (Some("known"), "pass1", allowed()),
         (Some("root"), "pass1", superuser()),
         (Some("o'brien"), "pass1", allowed()),
@@ -151,10 +153,8 @@ fn users_and_rules_are_found() {
         (Some("x' OR '1'='1"), "pass1", Outcome::Unknown),
         (Some("known'; DROP TABLE mqtt_user; --"), "pass1", Outcome::Unknown),
         (None, "pass1", Outcome::Ignore),
-    ] {
-        let client = entry("c", user, Some(password));
-        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{user:?} {password}");
-    }
+    ];
+    check_answers(&*element, cases);
     let query = "query = \"SELECT * FROM mqtt_acl WHERE username = ${username} AND (net IS NULL OR net >> ${peerhost}) \
                  ORDER BY id\"";
     let text = postgres.text(&format!("password = \"pw\"\n{query}"));
@@ -207,18 +207,5 @@ fn a_server_that_dies_or_hangs_is_passed_over_and_found_again() {
 #[test]
 fn tls_is_spoken_and_certificates_are_checked() {
     let Some((postgres, authority)) = start(true) else { return };
-    let authority = authority.unwrap().display().to_string();
-    let client = entry("c", Some("known"), Some("pass1"));
-    let runtime = runtime();
-    for (ssl, expected) in [
-        (format!("{{ enable = true, cacertfile = \"{authority}\" }}"), allowed()),
-        ("{ enable = true, verify = \"verify_none\" }".to_owned(), allowed()),
-        (
-            "{ enable = true, cacertfile = \"/etc/ssl/certs/ca-certificates.crt\" }".to_owned(),
-            Outcome::Ignore,
-        ),
-    ] {
-        let element = postgres.users(&format!("password = \"pw\"\nssl = {ssl}"));
-        assert_eq!(run(&runtime, ask(&*element, &client)), expected, "{ssl}");
-    }
+    check_tls(&authority.unwrap(), |more| postgres.users(more));
 }

@@ -1,6 +1,8 @@
 //! Redis: one server, with TLS, behind a sentinel, as a cluster; gone, frozen and back.
 
-use super::asking::{Outcome, allowed, ask, ask_until, config, entry, rules, run, runtime, superuser};
+use super::asking::{
+    Outcome, allowed, ask, ask_until, check_answers, config, entry, rules, run, runtime, superuser,
+};
 use super::certificates;
 use super::server::{Server, folder, free_port, program, run_command};
 use ringmq_access::authentication::RemoteAuthenticator;
@@ -48,8 +50,7 @@ fn fill(port: u16, login: &[&str]) {
 }
 
 fn check_users(element: &dyn RemoteAuthenticator) {
-    let runtime = runtime();
-    for (user, password, expected) in [
+    let cases = [
         (Some("known"), "pass1", allowed()),
         (Some("a b"), "pass1", allowed()),
         (Some("root"), "pass1", superuser()),
@@ -57,10 +58,8 @@ fn check_users(element: &dyn RemoteAuthenticator) {
         (Some("nobody"), "pass1", Outcome::Unknown),
         (Some("known password_hash"), "pass1", Outcome::Unknown),
         (None, "pass1", Outcome::Ignore),
-    ] {
-        let client = entry("c", user, Some(password));
-        assert_eq!(run(&runtime, ask(element, &client)), expected, "{user:?} {password}");
-    }
+    ];
+    check_answers(element, cases);
 }
 
 #[test]

@@ -74,15 +74,7 @@ fn rule_set(rule: fn(usize) -> String, count: usize) -> RuleSet {
 }
 
 fn client() -> Client {
-    Client {
-        client_id: "c1".into(),
-        user_name: Some("u500".into()),
-        peer: ([10, 0, 0, 1], 1).into(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
-    }
+    Client { user_name: Some("u500".into()), ..Client::new("c1", ([10, 0, 0, 1], 1).into()) }
 }
 
 fn policy(rule: fn(usize) -> String, count: usize) -> Arc<Policy> {

@@ -6,6 +6,7 @@
 mod action;
 mod cache;
 mod index;
+mod network;
 mod pattern;
 mod placeholder;
 mod policy;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use action::{Action, Actions, Decision, DenyAction, Permission, QosSet, SourceIndex};
 pub use cache::{CACHED_TOPIC_BYTES_MAX, CacheTerms, DecisionCache};
+pub use network::{Network, NetworkError};
 pub use pattern::{covers, intersects};
 pub use placeholder::Placeholder;
 pub use policy::{Policy, PolicyBuilder};

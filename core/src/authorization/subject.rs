@@ -13,10 +13,28 @@ pub struct Subject {
     pub peer: SocketAddr,
     /// The listener, by kind and name: `ssl:default`.
     pub listener: Box<str>,
+    /// The zone of the listener.
+    pub zone: Box<str>,
     /// Common Name of its certificate.
     pub common_name: Option<Box<str>>,
     /// Distinguished Name of its certificate.
     pub distinguished_name: Option<Box<str>>,
     /// Attributes that the authentication gave it, by name: `${client_attrs.NAME}`.
     pub attributes: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Subject {
+    /// A client of the listener `tcp:default` that has shown no more than its identifier.
+    pub fn new(client_id: &str, peer: SocketAddr) -> Subject {
+        Subject {
+            client_id: client_id.into(),
+            user_name: None,
+            peer,
+            listener: "tcp:default".into(),
+            zone: "default".into(),
+            common_name: None,
+            distinguished_name: None,
+            attributes: Vec::new(),
+        }
+    }
 }

@@ -192,13 +192,10 @@ mod tests {
 
     fn subject(client_id: &str, user_name: Option<&str>) -> Subject {
         Subject {
-            client_id: client_id.into(),
             user_name: user_name.map(Into::into),
-            peer: "192.0.2.1:7".parse().unwrap(),
             listener: "tcp:lan".into(),
-            common_name: None,
-            distinguished_name: None,
             attributes: vec![("site".into(), "north".into())],
+            ..Subject::new(client_id, "192.0.2.1:7".parse().unwrap())
         }
     }
 

@@ -2,8 +2,7 @@
 
 use crate::harness::websocket::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, UPGRADE, masked};
 use crate::harness::*;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const WS: [&str; 2] = ["listeners.ws.default.enable=true", "listeners.ws.default.bind=127.0.0.1:0"];
@@ -38,22 +37,11 @@ fn status_of(address: SocketAddr, request: &[u8]) -> String {
 fn every_version_speaks_over_websocket_with_clients_of_both_kinds() {
     at_shards(&WS, |broker| {
         for version in VERSIONS {
-            let mut clients: Vec<Client> = (0..4)
-                .map(|number| {
-                    let login = Login::new(version, &format!("c{number}"));
-                    if number % 2 == 0 { open(broker, login) } else { login.open(broker) }
-                })
-                .collect();
-            clients.iter_mut().for_each(|client| client.subscribe("all/#", 2));
-            for publisher in 0..clients.len() {
-                for qos in 0..=2 {
-                    let text = format!("{publisher} {qos}");
-                    clients[publisher].publish(message("all/a", text.clone()).qos(qos));
-                    clients.iter_mut().for_each(|client| client.expect_texts([&text]));
-                }
-            }
-            clients.iter_mut().for_each(Client::ping);
-            clients.into_iter().for_each(Client::disconnect);
+            let clients = (0..4).map(|number| {
+                let login = Login::new(version, &format!("c{number}"));
+                if number % 2 == 0 { open(broker, login) } else { login.open(broker) }
+            });
+            exchange(clients.collect());
         }
     });
 }
@@ -303,30 +291,16 @@ fn a_session_goes_on_over_another_transport() {
 
 #[test]
 fn a_thousand_handshakes_that_never_end_cost_little_and_hold_up_nobody() {
-    // A shell gives 1,024 descriptors to a process unless it is asked for more.
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
+    allow_many_sockets();
     let broker = with_ws(2, &[]);
     let mut good = open(&broker, Login::v5("good"));
-    good.subscribe("a", 1);
-    good.publish(message("a", "before").qos(1));
-    good.expect_texts(["before"]);
-    let before = broker.rss_bytes();
-    let mut begun: Vec<TcpStream> = Vec::new();
-    for number in 0..1000 {
+    let grown = begin_a_thousand(&broker, &mut good, |number| {
         let mut socket = connect(address(&broker));
         let mut request = b"GET /mqtt HTTP/1.1\r\nX: ".to_vec();
         request.resize(if number % 10 == 0 { 8000 } else { 100 }, b'a');
         std::io::Write::write_all(&mut socket, &request).expect("the broker reads");
-        begun.push(socket);
-        if number % 100 == 0 {
-            good.publish(message("a", format!("{number}")).qos(1));
-            good.expect_texts([number.to_string()]);
-        }
-    }
-    good.ping();
-    let grown = broker.rss_bytes().saturating_sub(before);
+        socket
+    });
     assert!(grown < 16 << 20, "{grown} bytes");
-    drop(begun);
     open(&broker, Login::v5("another")).ping();
 }

@@ -121,10 +121,11 @@ fn a_listener_may_have_a_chain_of_its_own_or_none() {
     let alice = || Login::v5("any").user_name("alice").password(b"correct horse");
     assert_eq!(enter("tcp:default", alice()), 0);
     assert_eq!(enter("tcp:default", Login::v5("sensor-1")), 0x87);
-    assert_eq!(enter("tcp:lan", alice()), 0x87);
-    for (client_id, code) in [("sensor-1", 0), ("gateway", 0), ("gateway2", 0x87), ("a sensor-1", 0x87)] {
+    assert_eq!(enter("tcp:lan", alice()), 0x86);
+    for (client_id, code) in [("sensor-1", 0), ("gateway", 0), ("gateway2", 0x86), ("a sensor-1", 0x86)] {
         assert_eq!(enter("tcp:lan", Login::v5(client_id)), code, "{client_id}");
     }
+    assert_eq!(enter("tcp:lan", Login::v311("gateway2")), 4);
     assert_eq!(enter("tcp:free", Login::v5("any")), 0);
 }
 

@@ -27,22 +27,11 @@ fn every_version_is_spoken_over_unix_sockets() {
     let place = place();
     place.at_shards(|broker| {
         for version in VERSIONS {
-            let mut clients: Vec<Client> = (0..6)
-                .map(|number| {
-                    let login = Login::new(version, &format!("c{number}"));
-                    if number % 2 == 0 { login.open_over(dial(&place)) } else { login.open(broker) }
-                })
-                .collect();
-            clients.iter_mut().for_each(|client| client.subscribe("all/#", 2));
-            for publisher in 0..clients.len() {
-                for qos in 0..=2 {
-                    let text = format!("{publisher} {qos}");
-                    clients[publisher].publish(message("all/a", text.clone()).qos(qos));
-                    clients.iter_mut().for_each(|client| client.expect_texts([&text]));
-                }
-            }
-            clients.iter_mut().for_each(Client::ping);
-            clients.into_iter().for_each(Client::disconnect);
+            let clients = (0..6).map(|number| {
+                let login = Login::new(version, &format!("c{number}"));
+                if number % 2 == 0 { login.open_over(dial(&place)) } else { login.open(broker) }
+            });
+            exchange(clients.collect());
         }
     });
 }

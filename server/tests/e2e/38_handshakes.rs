@@ -83,25 +83,15 @@ fn a_thousand_handshakes_that_never_end_cost_little_and_hold_up_nobody() {
     let setup = TlsSetup::new();
     let broker = setup.broker(2);
     let mut good = Login::v5("good").open_over(setup.client().connect(tls_address(&broker)));
-    good.subscribe("a", 1);
     let whole = hello(&setup.client());
-    let before = broker.rss_bytes();
-    let mut begun: Vec<TcpStream> = Vec::new();
-    for number in 0..1000 {
+    let grown = begin_a_thousand(&broker, &mut good, |number| {
         let mut socket = connect(tls_address(&broker));
         // Some say half of the first message, some all of it, and nobody answers the broker's.
         let length = if number % 4 == 0 { whole.len() } else { whole.len() / 2 };
         socket.write_all(&whole[..length]).expect("the broker reads");
-        begun.push(socket);
-        if number % 100 == 0 {
-            good.publish(message("a", format!("{number}")).qos(1));
-            good.expect_texts([number.to_string()]);
-        }
-    }
-    good.ping();
-    let grown = broker.rss_bytes().saturating_sub(before);
+        socket
+    });
     assert!(grown < 48 << 20, "{grown} bytes");
-    drop(begun);
     Login::v5("another").open_over(setup.client().connect(tls_address(&broker))).ping();
 }
 

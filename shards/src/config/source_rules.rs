@@ -1,6 +1,6 @@
 //! Which addresses a listener serves: `allow 10.0.0.0/8`, `deny all`.
 
-use ipnet::IpNet;
+use ringmq_core::authorization::Network;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub struct SourceRule {
     is_allowed: bool,
     /// None for `all`.
-    network: Option<IpNet>,
+    network: Option<Network>,
 }
 
 impl SourceRule {
@@ -21,7 +21,7 @@ impl SourceRule {
 
     /// Whether rules let an address in.
     pub fn admit(rules: &[SourceRule], source: IpAddr) -> bool {
-        let fits = |rule: &&SourceRule| rule.network.is_none_or(|network| network.contains(&source));
+        let fits = |rule: &&SourceRule| rule.network.is_none_or(|network| network.has(source));
         rules.iter().find(fits).is_none_or(|rule| rule.is_allowed)
     }
 }
@@ -31,7 +31,6 @@ impl fmt::Display for SourceRule {
         f.write_str(if self.is_allowed { "allow " } else { "deny " })?;
         match self.network {
             None => f.write_str("all"),
-            Some(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(f),
             Some(network) => network.fmt(f),
         }
     }
@@ -55,10 +54,7 @@ impl FromStr for SourceRule {
         let source = source.trim();
         let network = match source {
             "all" => None,
-            _ => match source.parse::<IpAddr>() {
-                Ok(address) => Some(IpNet::from(address)),
-                Err(_) => Some(source.parse().map_err(|_| NoRule)?),
-            },
+            _ => Some(source.parse().map_err(|_| NoRule)?),
         };
         Ok(SourceRule { is_allowed, network })
     }
@@ -96,6 +92,13 @@ mod tests {
             assert_eq!(admits(&rules, source), is_admitted, "{source}");
         }
         assert!(admits(&[], "192.0.2.1") && admits(&["deny 10.0.0.0/8"], "192.0.2.1"));
+    }
+
+    #[test]
+    fn an_ipv4_address_counts_as_such_on_a_listener_for_both() {
+        assert!(!admits(&["deny 10.0.0.0/8"], "::ffff:10.1.2.3"));
+        assert!(!admits(&["deny 192.0.2.66"], "::ffff:192.0.2.66"));
+        assert!(admits(&["allow 192.0.2.0/24", "deny all"], "::ffff:192.0.2.1"));
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl Shard {
     fn handle_packets(&mut self, token: Token, input: &[u8]) -> usize {
         let Some(connection) = self.connections.get(token as usize) else { return input.len() };
         let packet_bytes_max = self.limits[usize::from(connection.listener)].packet_bytes_max;
+        // Whoever begins with something else is no client, and need not be waited for. [MQTT-3.1.0-1]
+        if connection.stage == Stage::AwaitConnect
+            && input.first().is_some_and(|first| first >> 4 != PacketType::Connect as u8)
+        {
+            self.close_without_packet(token, CloseCause::Server(ReasonCode::ProtocolError));
+            return input.len();
+        }
         let mut used = 0;
         loop {
             let frame = match decode_frame(&input[used..], packet_bytes_max) {
@@ -137,13 +144,9 @@ impl Shard {
         }
     }
 
-    /// The first packet must be CONNECT. [MQTT-3.1.0-1]
+    /// The first packet, which is a CONNECT.
     fn handle_first_frame(&mut self, token: Token, frame: Frame<'_>, rest: &[u8]) -> Flow {
         self.tally.bump(Metric::PacketsReceived);
-        if frame.first_byte >> 4 != PacketType::Connect as u8 {
-            self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
-            return Flow::Stop;
-        }
         match decode_packet(frame, ProtocolVersion::V5) {
             Ok(Packet::Connect(connect)) => {
                 if self.handle_connect(token, connect, rest) {
@@ -171,7 +174,7 @@ impl Shard {
             Ok(Packet::Auth(auth)) if self.handle_parked_auth(token, &auth, rest) => Flow::Continue,
             Ok(Packet::Auth(_)) => Flow::Stop,
             _ => {
-                self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
+                self.close_without_packet(token, CloseCause::Server(ReasonCode::ProtocolError));
                 Flow::Stop
             }
         }
@@ -266,11 +269,7 @@ impl Shard {
         self.tally.bump(Metric::PacketsDisconnectReceived);
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(Flow::Stop) };
         let cause = slot.session.handle_disconnect(disconnect, &cx!(self, slot.session.zone()))?;
-        if self.connections.get(token as usize).is_some_and(|connection| connection.pipeline.is_some()) {
-            self.end_below(token, cause);
-        } else {
-            self.close_now(token, cause);
-        }
+        self.close_without_packet(token, cause);
         Ok(Flow::Stop)
     }
 

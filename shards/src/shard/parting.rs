@@ -33,7 +33,7 @@ impl Shard {
     /// Detaches the session, tells a v5 peer why, and closes once that is written.
     pub(super) fn disconnect(&mut self, token: Token, reason: ReasonCode, cause: CloseCause) {
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
-        let Some(key) = connection.session() else { return self.close_now(token, cause) };
+        let Some(key) = connection.session() else { return self.close_without_packet(token, cause) };
         let version = connection.version;
         let terms = self.sessions.get(key).and_then(|slot| slot.session.terms());
         let packet_bytes_max = terms.map_or(u32::MAX, |terms| terms.packet_bytes_max);
@@ -45,13 +45,24 @@ impl Shard {
         self.close_after_flush(token);
     }
 
+    /// Closes a connection that no packet tells why: the layers below MQTT end in order if they are open, else it is closed at
+    /// once.
+    pub(super) fn close_without_packet(&mut self, token: Token, cause: CloseCause) {
+        let pipeline =
+            self.connections.get(token as usize).and_then(|connection| connection.pipeline.as_ref());
+        if pipeline.is_some_and(|pipeline| pipeline.has_farewell()) {
+            self.end_below(token, cause);
+        } else {
+            self.close_now(token, cause);
+        }
+    }
+
     /// Detaches the session and ends the layers below MQTT in order, without a packet.
     pub(super) fn end_below(&mut self, token: Token, cause: CloseCause) {
         let Some(connection) = self.connections.get(token as usize) else { return };
         match connection.stage {
             Stage::Closing | Stage::Lingering => return,
-            Stage::AwaitConnect => {}
-            Stage::Parked => self.forget_waiting(token),
+            Stage::AwaitConnect | Stage::Parked => self.forget_waiting(token),
             Stage::Attached(key) => self.detach(token, key, cause),
         }
         self.close_after_flush(token);
@@ -193,7 +204,7 @@ impl Shard {
                     let reason = ReasonCode::ServerShuttingDown;
                     self.disconnect(token, reason, CloseCause::Server(reason));
                 }
-                Stage::AwaitConnect | Stage::Parked => self.close_now(token, CloseCause::Lost),
+                Stage::AwaitConnect | Stage::Parked => self.close_without_packet(token, CloseCause::Lost),
                 Stage::Closing | Stage::Lingering => {}
             }
         }

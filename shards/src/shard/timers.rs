@@ -54,7 +54,10 @@ impl Shard {
         connection.timer = None;
         let Stage::Attached(key) = connection.stage else {
             tracing::debug!(peer = %connection.peer, stage = ?connection.stage, "connection timed out");
-            return self.close_now(token, CloseCause::Lost);
+            return match connection.stage {
+                Stage::AwaitConnect | Stage::Parked => self.close_without_packet(token, CloseCause::Lost),
+                _ => self.close_now(token, CloseCause::Lost),
+            };
         };
         let Some(slot) = self.sessions.get_mut(key) else { return };
         slot.session.remove_expired(&mut cx!(self, slot.session.zone()));

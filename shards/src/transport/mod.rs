@@ -274,6 +274,12 @@ impl Pipeline {
         mem::take(&mut self.outgoing)
     }
 
+    /// Whether a layer is open that ends with a farewell, for want of which the peer could not tell the end from a cut.
+    pub fn has_farewell(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.is_handshaking())
+            || matches!(self.websocket, Some(WebSocket::Open(_)))
+    }
+
     /// Says in every layer that nothing more comes; once.
     pub fn say_farewell(&mut self) {
         if mem::replace(&mut self.farewell_said, true) {

@@ -87,15 +87,7 @@ impl Asking {
 }
 
 fn entry(peer: &str, password: Option<&'static [u8]>) -> Entry {
-    let subject = Subject {
-        client_id: "c".into(),
-        user_name: Some("u".into()),
-        peer: peer.parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
-    };
+    let subject = Subject { user_name: Some("u".into()), ..Subject::new("c", peer.parse().unwrap()) };
     Entry { subject, password: password.map(Bytes::from_static), version: ProtocolVersion::V5 }
 }
 

@@ -4,12 +4,13 @@ use super::claims::{read_acl, read_attributes, read_flag, read_time};
 use super::keys::KeySlot;
 use crate::authentication::chain::{Authenticator, Decision};
 use crate::authentication::template::{Template, TemplateError};
+use crate::clock::since_1970;
 use ringmq_core::reason::ReasonCode;
 use ringmq_shards::access::{Entry, Grant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The longest token that is read.
 const TOKEN_BYTES_MAX: usize = 32_768;
@@ -143,7 +144,6 @@ impl Authenticator for Jwt {
     fn decide(&self, entry: &Entry) -> Decision {
         let claims = self.token(entry).and_then(|token| self.keys.keys().verify(token));
         let Some(claims) = claims else { return Decision::Ignore };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.judge(entry, &claims, now)
+        self.judge(entry, &claims, since_1970())
     }
 }

@@ -28,13 +28,8 @@ fn hs256(secret: &str, header: &Value, claims: &Value) -> String {
 
 fn entry(user_name: Option<&str>, password: Option<&str>) -> Entry {
     let subject = Subject {
-        client_id: "client".into(),
         user_name: user_name.map(Into::into),
-        peer: "192.0.2.1:5".parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new("client", "192.0.2.1:5".parse().unwrap())
     };
     let password = password.map(|text| Bytes::copy_from_slice(text.as_bytes()));
     Entry { subject, password, version: ProtocolVersion::V5 }

@@ -125,13 +125,8 @@ proptest! {
 
 fn entry(user_name: Option<&str>, password: Option<&[u8]>) -> Entry {
     let subject = Subject {
-        client_id: "client".into(),
         user_name: user_name.map(Into::into),
-        peer: "192.0.2.1:5".parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new("client", "192.0.2.1:5".parse().unwrap())
     };
     Entry { subject, password: password.map(Bytes::copy_from_slice), version: ProtocolVersion::V5 }
 }

@@ -1,20 +1,19 @@
 //! The rules of an `acl.conf`: `{allow, {user, "a"}, publish, ["b/#"]}.`
 
-use super::super::network::Network;
 use super::super::rule::{Rule, Topics};
 use super::super::template::TopicTemplate;
 use super::super::who::Who;
 use super::super::wording::{Wording, Wordings};
 use super::error::Fault;
 use super::terms::{Term, TermReader, TermValue};
-use ringmq_core::authorization::{Actions, Permission, QosSet};
+use ringmq_core::authorization::{Actions, Network, Permission, QosSet};
 use ringmq_core::codec::QoS;
 
 /// Rules of one file.
 pub const RULES_MAX: usize = 1_000_000;
 
 const RULE: &str = "{allow or deny, who, action, [topics]} or {allow or deny, all}";
-const WHO: &str = "all, {user, NAME}, {client, ID}, {ipaddr, TEXT}, {ipaddrs, [TEXT]}, {client_attr, NAME, VALUE}, {listener, NAME}, {'and', [..]} or {'or', [..]}";
+const WHO: &str = "all, {user, NAME}, {client, ID}, {ipaddr, TEXT}, {ipaddrs, [TEXT]}, {client_attr, NAME, VALUE}, {listener, NAME}, {zone, NAME}, {'and', [..]} or {'or', [..]}";
 const NAME: &str = "a string or {re, STRING}";
 const ACTION: &str = "publish, subscribe, all, or {publish, subscribe or all, [conditions]}";
 const CONDITION: &str = "{qos, 0 to 2}, {qos, [0 to 2]} or {retain, true, false or all}";
@@ -87,7 +86,11 @@ fn who(term: &Term, wordings: &mut Wordings) -> Result<Who, Fault> {
             let expected = "the kind and name of a listener, such as \"ssl:default\"";
             Who::Listener(text(name).ok_or_else(|| Fault::unexpected(name, expected))?.into())
         }
-        (Some("zone"), _) => return Err(Fault::Zone { place: kind.place }),
+        (Some("zone"), [name]) => {
+            let named = text(name).or_else(|| atom(name));
+            let expected = "the name of a zone, as a string or an atom";
+            Who::Zone(named.ok_or_else(|| Fault::unexpected(name, expected))?.into())
+        }
         (Some("and"), [all]) => Who::And(list(all, "a list of who", |term| who(term, wordings))?.into()),
         (Some("or"), [any]) => Who::Or(list(any, "a list of who", |term| who(term, wordings))?.into()),
         _ => return Err(Fault::unexpected(term, WHO)),

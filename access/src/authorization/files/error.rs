@@ -81,12 +81,6 @@ pub enum Fault {
         #[source]
         source: TemplateError,
     },
-    /// Zones do not exist here.
-    #[error("rules cannot look at zones; use {{listener, \"KIND:NAME\"}}")]
-    Zone {
-        /// Where.
-        place: Place,
-    },
     /// There are too many rules.
     #[error("more than {rules_max} rules; use placeholders or a database")]
     TooManyRules {
@@ -104,7 +98,6 @@ impl Fault {
             Fault::Unexpected { place, .. }
             | Fault::Regex { place, .. }
             | Fault::Topic { place, .. }
-            | Fault::Zone { place }
             | Fault::TooManyRules { place, .. } => *place,
         }
     }

@@ -68,8 +68,8 @@ fn wrong_terms_are_pointed_at() {
         ),
         ("{allow, {user, 7}, all, []}.", "1:16: expected a string or {re, STRING}, found the number 7"),
         (
-            "{allow, {zone, default}, all, []}.",
-            "1:10: rules cannot look at zones; use {listener, \"KIND:NAME\"}",
+            "{allow, {zone, 7}, all, []}.",
+            "1:16: expected the name of a zone, as a string or an atom, found the number 7",
         ),
         ("{allow, all, all, [\"a/#/b\"]}.", "1:20: topic \"a/#/b\": not a topic filter: "),
         (

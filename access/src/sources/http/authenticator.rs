@@ -4,12 +4,13 @@ use super::answer::{Judgement, NoAnswer, judge_client};
 use super::request::{Filled, Form, Requests};
 use super::template::Scene;
 use crate::authentication::{Decision, RemoteAuthenticator, RemoteDecision};
+use crate::clock::since_1970;
 use crate::sources::config::{HttpConfig, pool_terms};
 use crate::sources::error::SetupError;
 use crate::sources::lookup::{AnswerCache, LogThrottle};
 use ringmq_core::reason::ReasonCode;
 use ringmq_shards::access::Entry;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 const ID: &str = "password_based:http";
 
@@ -50,8 +51,7 @@ impl HttpAuthenticator {
             None => match self.requests.send(filled).await {
                 Ok(reply) => {
                     self.log.answered(ID);
-                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                    match judge_client(&reply, now) {
+                    match judge_client(&reply, since_1970()) {
                         Ok(judgement) => {
                             self.cache.keep(key, judgement.clone(), Instant::now());
                             judgement

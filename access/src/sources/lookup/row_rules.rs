@@ -2,8 +2,8 @@
 
 use super::table::{ROWS_MAX, Row};
 use crate::authentication::jwt::read_acl;
-use crate::authorization::{Network, Wordings};
-use ringmq_core::authorization::{Actions, ClientRule, Permission, TopicMatch};
+use crate::authorization::Wordings;
+use ringmq_core::authorization::{Actions, ClientRule, Network, Permission, TopicMatch};
 use ringmq_shards::access::Entry;
 use serde_json::Value;
 

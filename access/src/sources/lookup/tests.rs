@@ -16,13 +16,8 @@ use std::time::{Duration, Instant};
 /// A client that asks to be let in.
 pub fn entry(client_id: &str, user_name: Option<&str>, password: Option<&[u8]>) -> Entry {
     let subject = Subject {
-        client_id: client_id.into(),
         user_name: user_name.map(Into::into),
-        peer: "192.0.2.7:1234".parse().unwrap(),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
+        ..Subject::new(client_id, "192.0.2.7:1234".parse().unwrap())
     };
     Entry { subject, password: password.map(Bytes::copy_from_slice), version: ProtocolVersion::V5 }
 }

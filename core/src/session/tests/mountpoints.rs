@@ -7,15 +7,7 @@ use std::num::NonZeroU16;
 
 fn mountpoint(text: &str) -> Option<Box<Mountpoint>> {
     let template: MountTemplate = text.parse().expect("a mountpoint");
-    let subject = Subject {
-        client_id: "client".into(),
-        user_name: None,
-        peer: "192.0.2.1:7".parse().expect("an address"),
-        listener: "tcp:default".into(),
-        common_name: None,
-        distinguished_name: None,
-        attributes: Vec::new(),
-    };
+    let subject = Subject::new("client", "192.0.2.1:7".parse().expect("an address"));
     template.fill_in(&subject).expect("filled in").map(Box::new)
 }
 

@@ -434,3 +434,17 @@ impl Client {
         self.read_until_closed();
     }
 }
+
+/// Has every client hear every other at every level, and ends them.
+pub fn exchange(mut clients: Vec<Client>) {
+    clients.iter_mut().for_each(|client| client.subscribe("all/#", 2));
+    for publisher in 0..clients.len() {
+        for qos in 0..=2 {
+            let text = format!("{publisher} {qos}");
+            clients[publisher].publish(message("all/a", text.clone()).qos(qos));
+            clients.iter_mut().for_each(|client| client.expect_texts([&text]));
+        }
+    }
+    clients.iter_mut().for_each(Client::ping);
+    clients.into_iter().for_each(Client::disconnect);
+}

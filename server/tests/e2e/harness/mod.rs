@@ -14,14 +14,14 @@ pub mod websocket;
 mod wire;
 
 pub use broker::{Broker, at_shards, run_to_exit, started_with};
-pub use client::{Client, Event, PATIENCE};
+pub use client::{Client, Event, PATIENCE, exchange};
 pub use configured::{Configured, until};
 pub use login::{Login, Will};
 pub use packet::{Connack, Message, Packet, message};
 pub use property::Property;
 pub use ringmq_core::codec::{AckKind, ProtocolVersion};
 pub use ringmq_core::reason::ReasonCode;
-pub use stream::{Stream, allow_many_sockets, answer_to, connect, read_to_close};
+pub use stream::{Stream, allow_many_sockets, answer_to, begin_a_thousand, connect, read_to_close};
 pub use tls::{TLS_OPTIONS, TLS_VERSIONS, TlsClient, TlsSetup, TlsStream, Trickle, tls_address};
 pub use tls_authority::{Authority, Identity};
 pub use websocket::WebSocket;

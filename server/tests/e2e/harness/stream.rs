@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use super::PATIENCE;
+use super::{Broker, Client, PATIENCE, message};
 
 /// A stream of bytes with a socket at its bottom.
 pub trait Stream: Read + Write + Send {
@@ -58,4 +58,23 @@ pub fn read_to_close(stream: &mut impl Read) -> Vec<u8> {
             Err(_) => return all,
         }
     }
+}
+
+/// Begins a thousand connections that go no further than `begin` has them, while `good` is served, and returns how many bytes
+/// the broker grew by.
+pub fn begin_a_thousand(broker: &Broker, good: &mut Client, begin: impl Fn(usize) -> TcpStream) -> u64 {
+    good.subscribe("a", 1);
+    good.publish(message("a", "before").qos(1));
+    good.expect_texts(["before"]);
+    let before = broker.rss_bytes();
+    let mut begun = Vec::new();
+    for number in 0..1000 {
+        begun.push(begin(number));
+        if number % 100 == 0 {
+            good.publish(message("a", format!("{number}")).qos(1));
+            good.expect_texts([number.to_string()]);
+        }
+    }
+    good.ping();
+    broker.rss_bytes().saturating_sub(before)
 }

@@ -2,6 +2,7 @@
 
 use super::Meter;
 use crate::access::Grant;
+use crate::shard::Shard;
 use crate::shard::connection::Connection;
 use crate::transport::tls::PeerCertificate;
 use base64::Engine;
@@ -64,22 +65,26 @@ pub fn certificate_of(connection: &Connection) -> PeerCertificate {
     })
 }
 
-/// The client at the other end of a connection, as access rules see it.
-pub fn subject_of(
-    connection: &Connection,
-    certificate: PeerCertificate,
-    listener: &str,
-    client_id: &str,
-    user_name: Option<&str>,
-) -> Subject {
-    Subject {
-        client_id: client_id.into(),
-        user_name: user_name.map(Into::into),
-        peer: connection.peer.into(),
-        listener: listener.into(),
-        common_name: certificate.common_name,
-        distinguished_name: certificate.distinguished_name,
-        attributes: Vec::new(),
+impl Shard {
+    /// The client at the other end of a connection, as access rules see it.
+    pub(super) fn subject_of(
+        &self,
+        connection: &Connection,
+        certificate: PeerCertificate,
+        client_id: &str,
+        user_name: Option<&str>,
+    ) -> Subject {
+        let terms = &self.limits[usize::from(connection.listener)];
+        Subject {
+            client_id: client_id.into(),
+            user_name: user_name.map(Into::into),
+            peer: connection.peer.into(),
+            listener: terms.id.clone(),
+            zone: self.config.zones.name(terms.zone).into(),
+            common_name: certificate.common_name,
+            distinguished_name: certificate.distinguished_name,
+            attributes: Vec::new(),
+        }
     }
 }
 

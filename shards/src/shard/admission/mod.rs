@@ -214,7 +214,7 @@ impl Shard {
             Some(version) if error == DecodeError::UnsupportedVersion => {
                 self.refuse(token, version, ReasonCode::UnsupportedProtocolVersion, None);
             }
-            _ => self.close_now(token, CloseCause::Server(error.reason_code())),
+            _ => self.close_without_packet(token, CloseCause::Server(error.reason_code())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Clients that wait to be let in, and what becomes of them.
 
-use super::guest::{Pass, subject_of};
+use super::guest::Pass;
 use crate::access::{Answer, Entry, Grant, Judgement, Questions, Verdict};
 use crate::reactor::Token;
 use crate::shard::Shard;
@@ -91,9 +91,8 @@ impl Shard {
         rest: &[u8],
     ) -> bool {
         let Some(connection) = self.connections.get(token as usize) else { return false };
-        let listener = &self.limits[usize::from(connection.listener)].id;
-        let subject =
-            subject_of(connection, certificate, listener, &connect.client_id, connect.user_name.as_deref());
+        let user_name = connect.user_name.as_deref();
+        let subject = self.subject_of(connection, certificate, &connect.client_id, user_name);
         self.tally.bump(Metric::ClientAuthenticate);
         match AuthExchange::begin(&connect, &Offered(self, &subject)) {
             Err(reason) => {
@@ -192,7 +191,7 @@ impl Shard {
         self.tally.bump(Metric::PacketsAuthReceived);
         let Some(mut parked) = self.parking.waiting.remove(&token) else { return true };
         let Some(mut exchange) = parked.exchange.take() else {
-            self.close_now(token, CloseCause::Server(ReasonCode::ProtocolError));
+            self.close_without_packet(token, CloseCause::Server(ReasonCode::ProtocolError));
             return true;
         };
         match exchange.handle_auth(auth, &Offered(self, &parked.subject)) {

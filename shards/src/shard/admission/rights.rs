@@ -1,6 +1,5 @@
 //! What clients may do: asked of their policies, and made anew when the rules change.
 
-use super::guest::subject_of;
 use crate::access::{Access, Grant};
 use crate::reactor::Token;
 use crate::shard::Shard;
@@ -232,7 +231,6 @@ impl Shard {
         if let Some(guest) = &connection.guest {
             return guest.subject.clone();
         }
-        let listener = &self.limits[usize::from(connection.listener)].id;
-        subject_of(connection, PeerCertificate::default(), listener, client_id, None)
+        self.subject_of(connection, PeerCertificate::default(), client_id, None)
     }
 }

@@ -2,7 +2,7 @@
 //! without a proxy can write these headers too.
 
 use super::options::OptionError;
-use ipnet::IpNet;
+use ringmq_core::authorization::Network;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,11 +11,11 @@ use std::str::FromStr;
 /// Addresses of proxies that are believed: one, or a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TrustedProxy(IpNet);
+pub struct TrustedProxy(Network);
 
 impl TrustedProxy {
     fn is(self, address: IpAddr) -> bool {
-        self.0.contains(&address.to_canonical())
+        self.0.has(address)
     }
 }
 
@@ -23,17 +23,14 @@ impl FromStr for TrustedProxy {
     type Err = OptionError;
 
     fn from_str(text: &str) -> Result<TrustedProxy, OptionError> {
-        let address = text.parse::<IpAddr>().map(IpNet::from).ok();
-        let network = address.or_else(|| text.parse().ok());
-        network
-            .map(TrustedProxy)
-            .ok_or_else(|| OptionError::new(text, "an address or a network such as 10.0.0.0/8"))
+        let fault = |_| OptionError::new(text, "an address or a network such as 10.0.0.0/8");
+        text.parse().map(TrustedProxy).map_err(fault)
     }
 }
 
 impl fmt::Display for TrustedProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+        self.0.fmt(f)
     }
 }
 
