@@ -45,14 +45,13 @@ use retained::Retained;
 use ringmq_core::config::{MqttConfig, QueueFullPolicy, ZoneId};
 use ringmq_core::metrics::Tally;
 use ringmq_core::routing::{FilterIndex, GroupTable, Interest, ShardId, ShardSet};
-use ringmq_core::session::{Outgoing, TemplateCache};
+use ringmq_core::session::TemplateCache;
 use ringmq_core::shelf::Shelf;
 use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
 use sessions::{SessionKey, Sessions, Slot};
 use shared::SharedGroups;
 use slab::Slab;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -156,8 +155,6 @@ pub struct Shard {
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
     forwardings: Slab<PendingForwarding>,
-    /// Messages of shared subscriptions that look for another member, in their order.
-    unplaced: VecDeque<Outgoing>,
     /// The level at which messages are stored before other shards are sent them: one for all, so that they leave in order.
     forwarding_level: DurabilityLevel,
 }
@@ -256,7 +253,6 @@ impl Shard {
             rejecting_sessions: 0,
             deferred: Vec::new(),
             forwardings: Slab::new(),
-            unplaced: VecDeque::new(),
             forwarding_level: config.durability.highest(),
             config,
         }

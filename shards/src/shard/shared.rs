@@ -11,9 +11,10 @@ use ringmq_core::hash::{ProcessHasher, SeededMap, hash_str};
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::LazyPublication;
 use ringmq_core::routing::{Group, GroupId, ShardId};
-use ringmq_core::session::{Body, Memory, ShareTag, await_first};
+use ringmq_core::session::{Body, Memory, Outgoing, ShareTag, await_first};
 use ringmq_core::topic::TopicFilter;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 
 /// Publishers a group remembers the member of, under the sticky strategy; beyond it the group starts afresh.
@@ -36,6 +37,8 @@ struct LocalGroup {
 pub struct SharedGroups {
     local: SeededMap<ShareTag, LocalGroup>,
     turns: SeededMap<ShareTag, u32>,
+    /// Messages that look for another member, in their order.
+    unplaced: VecDeque<Outgoing>,
 }
 
 impl SharedGroups {
@@ -406,19 +409,19 @@ impl Shard {
             return;
         }
         let Some(slot) = self.sessions.get_mut(key) else { return };
-        self.unplaced.extend(slot.session.take_shared(|tag| open.contains(&tag)));
+        self.shared.unplaced.extend(slot.session.take_shared(|tag| open.contains(&tag)));
         self.place_shared();
     }
 
     /// Gives messages to other members of their groups, in their order: one whose body must be read first holds back those
     /// behind it.
     pub(super) fn place_shared(&mut self) {
-        while let Some(message) = self.unplaced.front() {
+        while let Some(message) = self.shared.unplaced.front() {
             let body = message.body(&self.journal);
             if body == Body::Away {
-                return await_first(self.unplaced.iter(), None, &mut self.journal);
+                return await_first(self.shared.unplaced.iter(), None, &mut self.journal);
             }
-            let Some(message) = self.unplaced.pop_front() else { return };
+            let Some(message) = self.shared.unplaced.pop_front() else { return };
             let (Some(tag), stored) = (message.share(), message.stored()) else { continue };
             let Body::Here(publication) = body else {
                 self.tally.bump(Metric::DeliveryDropped);
