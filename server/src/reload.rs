@@ -54,6 +54,17 @@ impl Change {
         self.key.split('.').any(|part| SECRET.contains(&unnumbered(part)))
     }
 
+    /// Whether it is made with access control, or not at all.
+    fn is_of_access(&self) -> bool {
+        self.has_secret()
+            || ["anonymous", "flapping_detect"].iter().any(|section| self.key.starts_with(section))
+    }
+
+    /// Whether it is made with the listeners, or not at all.
+    fn is_of_listeners(&self) -> bool {
+        self.key.starts_with("listeners.") && !self.is_of_access()
+    }
+
     /// Says in the log what became of it.
     fn tell(&self) {
         let shown = |value: &Option<Value>| match value {
@@ -105,17 +116,23 @@ impl Reloader {
             Err(error) => return tracing::error!("the configuration stays as it is: {error}"),
         };
         self.log.change(&config.log);
-        if let Err(error) = plane.change_listeners(&config.listeners) {
-            tracing::error!("listeners stay as they are: {error}");
-        }
-        match self.access.load(&config) {
-            Ok(access) => plane.change_access(&access),
-            Err(error) => tracing::error!("access control stays as it is: {error}"),
-        }
         let mut changes = changes(&self.running, &flat(&config));
         let holders = holders(&config);
         note_secrets(&self.holders, &holders, &mut changes);
-        self.holders = holders;
+        if let Err(error) = plane.change_listeners(&config.listeners) {
+            tracing::error!("listeners stay as they are: {error}");
+            changes.retain(|change| !change.is_of_listeners());
+        }
+        match self.access.load(&config) {
+            Ok(access) => {
+                plane.change_access(&access);
+                self.holders = holders;
+            }
+            Err(error) => {
+                tracing::error!("access control stays as it is: {error}");
+                changes.retain(|change| !change.is_of_access());
+            }
+        }
         let count = changes.len();
         for change in changes {
             change.tell();
@@ -302,6 +319,21 @@ mod tests {
         let mut none = before.clone();
         none.listener_authentication.clear();
         assert!(told(&before, &none).iter().all(|(key, is_hidden)| key.starts_with(&own) && !is_hidden));
+    }
+
+    #[test]
+    fn what_failed_together_is_told_from_the_rest() {
+        for (key, of_access, of_listeners) in [
+            ("authorization.no_match", true, false),
+            ("authentication[0].file", true, false),
+            ("anonymous", true, false),
+            ("listeners.tcp.lan.authentication[1].secret", true, false),
+            ("listeners.ssl.lan.ssl_options.certfile", false, true),
+            ("log.level", false, false),
+        ] {
+            let change = Change { key: key.to_owned(), before: None, after: None, is_hidden: false };
+            assert_eq!((change.is_of_access(), change.is_of_listeners()), (of_access, of_listeners), "{key}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Texts with placeholders for what is known of a client that asks to be let in: `${clientid}` and its like.
 
+use ringmq_core::authorization::Placeholder as Known;
 use ringmq_core::placeholders::{self, SplitError};
 use ringmq_shards::access::Entry;
 use std::borrow::Cow;
@@ -14,29 +15,17 @@ pub struct Template {
 /// A piece of a template.
 pub type Part = placeholders::Part<Placeholder>;
 
-/// Something known of a client.
+/// Something known of a client that asks to be let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placeholder {
-    /// `${clientid}`
-    ClientId,
-    /// `${username}`
-    UserName,
+    /// What access rules know of it too.
+    Known(Known),
     /// `${password}`, as UTF-8.
     Password,
-    /// `${peerhost}`: the address.
-    PeerHost,
     /// `${peerport}`
     PeerPort,
     /// `${peername}`: address and port.
     PeerName,
-    /// `${cert_subject}`
-    DistinguishedName,
-    /// `${cert_common_name}`
-    CommonName,
-    /// `${listener}`: kind and name.
-    Listener,
-    /// `${client_attrs.NAME}`
-    Attribute(Box<str>),
 }
 
 /// Why a text is no template.
@@ -44,9 +33,9 @@ pub enum Placeholder {
 pub enum TemplateError {
     /// No such placeholder.
     #[error(
-        "no placeholder is called ${{{0}}}; there are ${{clientid}}, ${{username}}, ${{password}}, ${{peerhost}}, \
-         ${{peerport}}, ${{peername}}, ${{cert_subject}}, ${{cert_common_name}}, ${{listener}} and ${{client_attrs.NAME}}, and \
-         ${{$}} for a dollar sign"
+        "no placeholder is called ${{{0}}}; there are ${{password}}, ${{peerport}}, ${{peername}}, {names}, and ${{$}} for a dollar \
+         sign",
+        names = Known::NAMES
     )]
     Placeholder(String),
     /// `${` without `}`.
@@ -66,42 +55,25 @@ impl From<SplitError<'_>> for TemplateError {
 impl Placeholder {
     /// The one of this name.
     pub fn named(name: &str) -> Option<Placeholder> {
-        Some(match name {
-            "clientid" => Placeholder::ClientId,
-            "username" => Placeholder::UserName,
-            "password" => Placeholder::Password,
-            "peerhost" => Placeholder::PeerHost,
-            "peerport" => Placeholder::PeerPort,
-            "peername" => Placeholder::PeerName,
-            "cert_subject" => Placeholder::DistinguishedName,
-            "cert_common_name" => Placeholder::CommonName,
-            "listener" => Placeholder::Listener,
-            _ => Placeholder::Attribute(
-                name.strip_prefix("client_attrs.").filter(|name| !name.is_empty())?.into(),
-            ),
-        })
+        match name {
+            "password" => Some(Placeholder::Password),
+            "peerport" => Some(Placeholder::PeerPort),
+            "peername" => Some(Placeholder::PeerName),
+            _ => Known::named(name).map(Placeholder::Known),
+        }
     }
 
     /// Its value for a client; none for what the client does not have, or a password that is not UTF-8.
     pub fn of<'a>(&self, entry: &'a Entry) -> Option<Cow<'a, str>> {
         let subject = &entry.subject;
-        let borrowed = match self {
-            Placeholder::ClientId => Some(&*subject.client_id),
-            Placeholder::UserName => subject.user_name.as_deref(),
+        match self {
+            Placeholder::Known(known) => known.value(subject),
             Placeholder::Password => {
-                entry.password.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok())
+                entry.password.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).map(Cow::Borrowed)
             }
-            Placeholder::PeerHost => return Some(subject.peer.ip().to_string().into()),
-            Placeholder::PeerPort => return Some(subject.peer.port().to_string().into()),
-            Placeholder::PeerName => return Some(subject.peer.to_string().into()),
-            Placeholder::DistinguishedName => subject.distinguished_name.as_deref(),
-            Placeholder::CommonName => subject.common_name.as_deref(),
-            Placeholder::Listener => Some(&*subject.listener),
-            Placeholder::Attribute(name) => {
-                subject.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| &**value)
-            }
-        };
-        borrowed.map(Cow::Borrowed)
+            Placeholder::PeerPort => Some(subject.peer.port().to_string().into()),
+            Placeholder::PeerName => Some(subject.peer.to_string().into()),
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub type Part = placeholders::Part<Placeholder>;
 pub enum TemplateError {
     /// No such placeholder.
     #[error(
-        "no placeholder is called ${{{0}}}; there are ${{clientid}}, ${{username}}, ${{peerhost}}, ${{cert_common_name}}, ${{cert_subject}}, ${{listener}} and ${{client_attrs.NAME}}, and ${{$}} for a dollar sign"
+        "no placeholder is called ${{{0}}}; there are {names}, and ${{$}} for a dollar sign",
+        names = Placeholder::NAMES
     )]
     Placeholder(String),
     /// `${` without `}`.

@@ -108,6 +108,20 @@ fn rules_of_the_client_come_first_and_superusers_have_none() {
 }
 
 #[test]
+fn what_a_certificate_and_a_balancer_say_stands_in_topics() {
+    let rules = rule_set(
+        "{allow, all, publish, [\"${cert_san}/${sni}/${zone}\"]}.\n{deny, all}.\n",
+        Permission::Deny,
+    );
+    let publish = Action::Publish { qos: QoS::AtMostOnce, retain: false };
+    let mut client = subject("c", None, "127.0.0.1");
+    assert!(!may(&rules.reduce(&client, &[]), publish, "device.example/broker.example/default"));
+    client.alternative_name = Some("device.example".into());
+    client.server_name = Some("broker.example".into());
+    assert!(may(&rules.reduce(&client, &[]), publish, "device.example/broker.example/default"));
+}
+
+#[test]
 fn rules_look_at_listeners_and_their_zones() {
     let text = "{deny, {zone, sensors}, publish, [\"a\"]}.\n{deny, {listener, \"ssl:lan\"}, publish, [\"b\"]}.\n\
                 {deny, {'and', [{zone, \"sensors\"}, {client, \"c\"}]}, publish, [\"d\"]}.";

@@ -18,6 +18,12 @@ pub enum Placeholder {
     CommonName,
     /// `${cert_subject}`
     DistinguishedName,
+    /// `${cert_san}`
+    AlternativeName,
+    /// `${sni}`
+    ServerName,
+    /// `${zone}`
+    Zone,
     /// `${listener}`
     Listener,
     /// `${client_attrs.NAME}`
@@ -25,6 +31,10 @@ pub enum Placeholder {
 }
 
 impl Placeholder {
+    /// What there is, as it is written.
+    pub const NAMES: &str = "${clientid}, ${username}, ${peerhost}, ${cert_common_name}, ${cert_subject}, ${cert_san}, ${sni}, \
+                            ${listener}, ${zone} or ${client_attrs.NAME}";
+
     /// The placeholder of this name.
     pub fn named(name: &str) -> Option<Placeholder> {
         Some(match name {
@@ -33,6 +43,9 @@ impl Placeholder {
             "peerhost" => Placeholder::PeerHost,
             "cert_common_name" => Placeholder::CommonName,
             "cert_subject" => Placeholder::DistinguishedName,
+            "cert_san" => Placeholder::AlternativeName,
+            "sni" => Placeholder::ServerName,
+            "zone" => Placeholder::Zone,
             "listener" => Placeholder::Listener,
             _ => {
                 let attribute = name.strip_prefix("client_attrs.").filter(|name| !name.is_empty())?;
@@ -48,6 +61,9 @@ impl Placeholder {
             Placeholder::UserName => subject.user_name.as_deref(),
             Placeholder::CommonName => subject.common_name.as_deref(),
             Placeholder::DistinguishedName => subject.distinguished_name.as_deref(),
+            Placeholder::AlternativeName => subject.alternative_name.as_deref(),
+            Placeholder::ServerName => subject.server_name.as_deref(),
+            Placeholder::Zone => Some(&*subject.zone),
             Placeholder::Listener => Some(&*subject.listener),
             Placeholder::Attribute(name) => {
                 let attribute = subject.attributes.iter().find(|(key, _)| key == name);
@@ -67,6 +83,9 @@ impl fmt::Display for Placeholder {
             Placeholder::PeerHost => "address",
             Placeholder::CommonName => "certificate's common name",
             Placeholder::DistinguishedName => "certificate's subject",
+            Placeholder::AlternativeName => "certificate's alternative name",
+            Placeholder::ServerName => "server name",
+            Placeholder::Zone => "zone",
             Placeholder::Listener => "listener",
             Placeholder::Attribute(name) => return write!(f, "attribute {name}"),
         })

@@ -19,6 +19,10 @@ pub struct Subject {
     pub common_name: Option<Box<str>>,
     /// Distinguished Name of its certificate.
     pub distinguished_name: Option<Box<str>>,
+    /// First alternative name of its certificate that is text.
+    pub alternative_name: Option<Box<str>>,
+    /// The server it asked for when TLS began, as its balancer says.
+    pub server_name: Option<Box<str>>,
     /// Attributes that the authentication gave it, by name: `${client_attrs.NAME}`.
     pub attributes: Vec<(Box<str>, Box<str>)>,
 }
@@ -34,6 +38,8 @@ impl Subject {
             zone: "default".into(),
             common_name: None,
             distinguished_name: None,
+            alternative_name: None,
+            server_name: None,
             attributes: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the items of a list, and texts of a certain form, must be.
 
 use super::known::is_name;
+use ringmq_core::authorization::Placeholder;
 use ringmq_core::topic::MountTemplate;
 use ringmq_shards::config::{HeaderName, Origins, RequestPath, SourceRule, Subprotocols, TrustedProxy};
 use std::fmt;
@@ -91,8 +92,8 @@ impl fmt::Display for Word {
                 "origins, separated by commas, such as https://example.com, http://localhost:8080"
             }
             Word::Mountpoint => {
-                "levels of a topic that end with / and hold no +, # and leading $, such as plant/${clientid}/, or nothing; with \
-                 ${clientid}, ${username}, ${peerhost}, ${cert_common_name}, ${cert_subject}, ${listener} or ${client_attrs.NAME}"
+                let what = "levels of a topic that end with / and hold no +, # and leading $, such as plant/${clientid}/";
+                return write!(f, "{what}, or nothing; with {}", Placeholder::NAMES);
             }
             Word::Name => "1 to 64 letters, digits, `_`, `-` or `:`",
         })

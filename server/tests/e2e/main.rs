@@ -5,7 +5,7 @@ mod harness;
 
 #[path = "33_access.rs"]
 mod access;
-#[path = "41_asked_rights.rs"]
+#[path = "43_asked_rights.rs"]
 mod asked_rights;
 #[path = "18_auth_packet.rs"]
 mod auth_packet;

@@ -39,6 +39,8 @@ impl Guest {
         subject.user_name.is_some()
             || subject.common_name.is_some()
             || subject.distinguished_name.is_some()
+            || subject.alternative_name.is_some()
+            || subject.server_name.is_some()
             || self.exchange.is_some()
             || self.grant != Grant::default()
     }
@@ -75,6 +77,7 @@ impl Shard {
         user_name: Option<&str>,
     ) -> Subject {
         let terms = &self.limits[usize::from(connection.listener)];
+        let told = connection.pipeline.as_ref().and_then(|pipeline| pipeline.told());
         Subject {
             client_id: client_id.into(),
             user_name: user_name.map(Into::into),
@@ -83,6 +86,8 @@ impl Shard {
             zone: self.config.zones.name(terms.zone).into(),
             common_name: certificate.common_name,
             distinguished_name: certificate.distinguished_name,
+            alternative_name: certificate.alternative_name,
+            server_name: told.and_then(|told| told.server_name.clone()),
             attributes: Vec::new(),
         }
     }
