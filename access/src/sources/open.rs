@@ -76,9 +76,17 @@ pub fn jwks_of(config: &JwksConfig, keys: Arc<KeySlot>) -> Result<Box<dyn Remote
 /// # Errors
 /// The first that cannot be set up.
 pub fn rule_sources_of(configs: &[SourceConfig]) -> Result<Vec<Box<dyn RuleSource>>, RuleSourceError> {
+    open_each(configs, rule_source_of)
+}
+
+/// What `open` makes of each source that is enabled, where it makes anything.
+fn open_each<S>(
+    configs: &[SourceConfig],
+    open: impl Fn(&SourceConfig) -> Result<Option<S>, SetupError>,
+) -> Result<Vec<S>, RuleSourceError> {
     let enabled = configs.iter().enumerate().filter(|(_, config)| config.is_enabled());
     let sources = enabled.map(|(index, config)| {
-        rule_source_of(config).map_err(|source| RuleSourceError { index, kind: config.kind(), source })
+        open(config).map_err(|source| RuleSourceError { index, kind: config.kind(), source })
     });
     sources.filter_map(Result::transpose).collect()
 }
@@ -115,15 +123,10 @@ fn rule_source_of(config: &SourceConfig) -> Result<Option<Box<dyn RuleSource>>, 
 /// # Errors
 /// The first that cannot be set up.
 pub fn topic_sources_of(configs: &[SourceConfig]) -> Result<Vec<Box<dyn TopicSource>>, RuleSourceError> {
-    let enabled = configs.iter().enumerate().filter(|(_, config)| config.is_enabled());
-    let sources = enabled.filter_map(|(index, config)| match config {
-        SourceConfig::Http(http) => {
-            let failed = |source| RuleSourceError { index, kind: config.kind(), source };
-            Some(topic_source_of(http).map_err(failed))
-        }
-        _ => None,
-    });
-    sources.collect()
+    open_each(configs, |config| match config {
+        SourceConfig::Http(http) => topic_source_of(http).map(Some),
+        _ => Ok(None),
+    })
 }
 
 fn topic_source_of(config: &HttpRulesConfig) -> Result<Box<dyn TopicSource>, SetupError> {

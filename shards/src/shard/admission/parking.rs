@@ -38,8 +38,8 @@ pub struct Parked {
     pub assigned: bool,
     pub subject: Subject,
     pub exchange: Option<Box<AuthExchange>>,
-    /// Set once it may enter, while an external source is asked about its will.
-    pub admitted: Option<Admitted>,
+    /// Set once it may enter, while this external source is asked about its will.
+    pub admitted: Option<(SourceIndex, Admitted)>,
 }
 
 /// What a client may do whose will is still to be judged.
@@ -47,8 +47,6 @@ pub struct Admitted {
     pub grant: Grant,
     pub policy: Arc<Policy>,
     pub mountpoint: Option<Box<Mountpoint>>,
-    /// Who is asked.
-    pub source: SourceIndex,
 }
 
 impl fmt::Debug for Parking {

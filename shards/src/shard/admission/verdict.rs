@@ -6,7 +6,7 @@ use super::parking::{Admitted, Parked};
 use crate::access::{Judgement, Question, Verdict};
 use crate::reactor::Token;
 use crate::shard::Shard;
-use ringmq_core::authorization::{Action, Decision, SourceIndex};
+use ringmq_core::authorization::{Action, Decision};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 
@@ -39,7 +39,7 @@ impl Shard {
             Ok(mountpoint) => mountpoint,
             Err(refusal) => return self.turn_away(token, &parked, &refusal),
         };
-        let admitted = Admitted { grant, policy, mountpoint, source: SourceIndex(0) };
+        let admitted = Admitted { grant, policy, mountpoint };
         self.handle_will_decision(token, parked, admitted, decision, rest)
     }
 
@@ -56,12 +56,14 @@ impl Shard {
         judgement: Judgement,
         rest: &[u8],
     ) -> bool {
-        let (Some(mut admitted), Some((action, topic))) = (parked.admitted.take(), will_of(&parked)) else {
+        let (Some((source, mut admitted)), Some((action, topic))) =
+            (parked.admitted.take(), will_of(&parked))
+        else {
             return true;
         };
         let decision = match judgement {
             Some(permission) => permission.into(),
-            None => admitted.policy.verdict_after(admitted.source, action, topic),
+            None => admitted.policy.verdict_after(source, action, topic),
         };
         // The rules may have changed while the source was asked.
         admitted.policy = self.access.policy(&parked.subject, &admitted.grant);
@@ -72,7 +74,7 @@ impl Shard {
         &mut self,
         token: Token,
         mut parked: Parked,
-        mut admitted: Admitted,
+        admitted: Admitted,
         decision: Decision,
         rest: &[u8],
     ) -> bool {
@@ -96,8 +98,7 @@ impl Shard {
                 };
                 let (question, reply) = self.parking.wills.ask(token, self.mesh.bell());
                 self.access.judge(source, asked, reply);
-                admitted.source = source;
-                (parked.question, parked.admitted) = (question, Some(admitted));
+                (parked.question, parked.admitted) = (question, Some((source, admitted)));
                 self.keep_waiting(token, parked)
             }
             _ => {
@@ -105,7 +106,7 @@ impl Shard {
                     return self.turn_away(token, &parked, &refusal);
                 }
                 let Parked { connect, assigned, subject, exchange, .. } = parked;
-                let Admitted { grant, policy, mountpoint, .. } = admitted;
+                let Admitted { grant, policy, mountpoint } = admitted;
                 let is_metered = self.config.quota.concerns(subject.user_name.is_some());
                 let guest = Guest { subject, grant, exchange, expiry_timer: None, meter: None };
                 let guest = (is_metered || guest.is_notable()).then(|| Box::new(guest));
