@@ -29,6 +29,9 @@ use crate::format::frame::{PAYLOAD_BYTES_MAX, frame_bytes};
 use crate::format::marks::REMOVED_IDS_MAX;
 use crate::options::Options;
 
+/// A record of at most so many bytes always has room where it takes the place of another.
+pub const IN_PLACE_BYTES_MAX: usize = 1024;
+
 /// A record's name: ascending, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
@@ -169,12 +172,22 @@ impl Machine {
     }
 
     /// Adds a record that takes the place of one removed in the same pass. There is room for it when [`Machine::put`] finds
-    /// none any more: two thirds of what is kept free.
+    /// none any more: two thirds of what is kept free. For one of up to [`IN_PLACE_BYTES_MAX`] there always is, like for the
+    /// removal, beyond the bound if it must be: what was removed is more, and goes when it is compacted.
     ///
     /// # Errors
     /// [`PutError`]; the record is not in the log then.
     pub fn put_in_place(&mut self, kind: u16, payload: &[u8]) -> Result<Id, PutError> {
-        self.put_beside(kind, payload, self.options.reserve_bytes() / 3)
+        let reserve = self.options.reserve_bytes() / 3;
+        if payload.len() > IN_PLACE_BYTES_MAX {
+            return self.put_beside(kind, payload, reserve);
+        }
+        if let Some(error) = &self.failed {
+            return Err(PutError::Failed(error.clone()));
+        }
+        // A shortage is noted, so that segments are compacted.
+        let _ = self.check_room(payload.len(), frame_bytes(payload.len()), reserve);
+        Ok(self.put_anyway(kind, payload))
     }
 
     /// Adds a record that somebody was promised: a third of what is kept free is for such ones.
@@ -196,13 +209,24 @@ impl Machine {
         self.failed.is_none() && self.check_room(payload_bytes, bytes, self.options.reserve_bytes()).is_ok()
     }
 
+    /// Whether [`Machine::put_owed`] would not take a record of so many bytes now, but may when others were removed or written.
+    pub fn lacks_owed_room(&mut self, payload_bytes: usize) -> bool {
+        let bytes = frame_bytes(payload_bytes);
+        let checked = self.check_room(payload_bytes, bytes, self.options.reserve_bytes() / 3 * 2);
+        matches!(checked, Err(PutError::Full | PutError::Behind))
+    }
+
     /// Adds a record, leaving `reserve` bytes of the store free.
     fn put_beside(&mut self, kind: u16, payload: &[u8], reserve: u64) -> Result<Id, PutError> {
         if let Some(error) = &self.failed {
             return Err(PutError::Failed(error.clone()));
         }
+        self.check_room(payload.len(), frame_bytes(payload.len()), reserve)?;
+        Ok(self.put_anyway(kind, payload))
+    }
+
+    fn put_anyway(&mut self, kind: u16, payload: &[u8]) -> Id {
         let bytes = frame_bytes(payload.len());
-        self.check_room(payload.len(), bytes, reserve)?;
         let id = self.next_id;
         self.next_id += 1;
         let (segment, offset) = self.append(kind, 0, id, payload);
@@ -213,7 +237,7 @@ impl Machine {
             segment.put_bytes += bytes as u64;
         }
         self.figures.puts += 1;
-        Ok(Id(id))
+        Id(id)
     }
 
     fn check_room(&mut self, payload_bytes: usize, bytes: usize, reserve: u64) -> Result<(), PutError> {

@@ -138,6 +138,38 @@ fn in_a_full_store_records_are_still_replaced() {
 }
 
 #[test]
+fn what_is_small_is_replaced_beyond_the_bound_and_comes_back_below_it() {
+    let disk = Memory::default();
+    let options = Options { max_bytes: 16 * (16 << 10), ..small() };
+    let (mut machine, ..) = opened(&disk, options.clone());
+    let mut ids = Vec::new();
+    while let Ok(id) = machine.put(1, &[0; 1_000]) {
+        ids.push(id);
+        machine.seal(Level::Wal).unwrap();
+        block_on(drain(&disk, &mut machine)).unwrap();
+    }
+    assert!(machine.lacks_owed_room(options.max_bytes as usize / 4));
+    assert!(
+        !machine.lacks_owed_room(options.max_bytes as usize),
+        "what never has room does not lack it for now"
+    );
+    // Nothing is written meanwhile, so that nothing can be compacted.
+    for round in 1..4 {
+        for id in &mut ids {
+            let replaced = std::mem::replace(id, machine.put_in_place(1, &[round; 1_000]).unwrap());
+            assert!(machine.remove(replaced).unwrap());
+            machine.seal(Level::Wal).unwrap();
+        }
+    }
+    assert!(machine.figures().allocated_bytes > options.max_bytes);
+    assert!(matches!(machine.put_in_place(1, &[0; 1_025]), Err(PutError::Full)));
+    block_on(drain(&disk, &mut machine)).unwrap();
+    assert!(machine.figures().allocated_bytes <= options.max_bytes, "{:?}", machine.figures());
+    let (_, _, found) = opened(&disk, options);
+    assert!(found.into_iter().map(|(id, _)| id).eq(ids));
+}
+
+#[test]
 fn too_many_bytes_waiting_are_refused_until_they_are_written() {
     let disk = Memory::default();
     let options = Options { pending_bytes_max: 32 << 10, write_bytes_max: 16 << 10, ..small() };
@@ -145,6 +177,8 @@ fn too_many_bytes_waiting_are_refused_until_they_are_written() {
     let accepted = (0..100).take_while(|_| machine.put(1, &[0; 1_000]).is_ok()).count();
     assert!((20..33).contains(&accepted), "{accepted} records");
     assert!(matches!(machine.put(1, &[0; 1_000]), Err(PutError::Behind)));
+    assert!(machine.lacks_owed_room(1_000), "it may have room later");
+    assert!(machine.put_in_place(1, &[0; 1_000]).is_ok(), "what replaces another is taken");
     machine.seal(Level::Fsync).unwrap();
     block_on(drain(&disk, &mut machine)).unwrap();
     assert!(machine.put(1, &[0; 1_000]).is_ok());

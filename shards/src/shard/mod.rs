@@ -38,7 +38,7 @@ use admission::{Crowd, Handshakes, Inquiries, Parking, Revision};
 use connection::Connection;
 use credit::Credit;
 use crossbeam_channel::Receiver;
-use journal::{LogFigures, PendingForwarding, Receipts};
+use journal::{Arrivals, Forwardings, LogFigures, Receipts};
 use outlets::{Outlets, SpentBuffers};
 use publish::{Errand, Matches};
 use retained::Retained;
@@ -51,7 +51,6 @@ use ringmq_core::time::Timestamp;
 use ringmq_core::wheel::TimingWheel;
 use sessions::{SessionKey, Sessions, Slot};
 use shared::SharedGroups;
-use slab::Slab;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -154,7 +153,8 @@ pub struct Shard {
     rejecting_sessions: usize,
     /// What other shards are to do with the message at hand when it is stored here.
     deferred: Vec<Errand>,
-    forwardings: Slab<PendingForwarding>,
+    forwardings: Forwardings,
+    arrivals: Arrivals,
     /// The level at which messages are stored before other shards are sent them: one for all, so that they leave in order.
     forwarding_level: DurabilityLevel,
 }
@@ -252,7 +252,8 @@ impl Shard {
             rejecting_shards: rejecting_shards(config.zones.of(ZoneId::DEFAULT), shards),
             rejecting_sessions: 0,
             deferred: Vec::new(),
-            forwardings: Slab::new(),
+            forwardings: Forwardings::default(),
+            arrivals: Arrivals::default(),
             forwarding_level: config.durability.highest(),
             config,
         }
@@ -306,6 +307,7 @@ impl Shard {
     /// subscription was known everywhere is in some lane by the time the request comes, and must be in the answer. Pages
     /// are handled last, after the messages that were routed to the subscriber directly.
     pub fn handle_lanes(&mut self) {
+        self.take_arrivals();
         let mut batch = std::mem::take(&mut self.outlets.arrived);
         let queries = self.take_queries();
         let received = self.mesh.receive(LANE_MESSAGES_PER_PASS, |from, message| batch.push((from, message)));
@@ -389,6 +391,7 @@ impl Shard {
             || self.crowd.is_waiting()
             || self.revision.is_running()
             || self.journal.has_arrivals()
+            || self.arrivals.is_ready()
             || self.ending == Ending::Finished
     }
 
@@ -445,6 +448,12 @@ impl Shard {
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.credit.held()
+    }
+
+    /// Whether messages of other shards wait for room in the log.
+    #[cfg(test)]
+    pub fn has_waiting_forwards(&self) -> bool {
+        self.arrivals.is_waiting()
     }
 
     /// Whether the shard has ended.

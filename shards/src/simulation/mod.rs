@@ -67,6 +67,8 @@ struct Sights {
     drops: u64,
     /// Bodies that were read back from logs.
     read_backs: u64,
+    /// Passes after which messages of other shards waited for room.
+    waits: u64,
 }
 
 struct World {
@@ -93,6 +95,8 @@ struct World {
     drops: u64,
     /// Bodies read back, in the lives that are over.
     read_backs: u64,
+    /// After how many passes messages of other shards waited for room.
+    waits: u64,
 }
 
 impl Sights {
@@ -105,6 +109,7 @@ impl Sights {
         self.holds[usize::from(has_small_store)] += world.holds;
         self.drops += world.drops;
         self.read_backs += world.read_backs;
+        self.waits += world.waits;
     }
 }
 
@@ -147,6 +152,7 @@ impl World {
             holds: 0,
             drops: 0,
             read_backs: 0,
+            waits: 0,
         };
         world.start(Crash::Process);
         world
@@ -211,6 +217,7 @@ impl World {
         let Some(life) = &mut self.life else { return Ok(()) };
         life.pass(shard, &self.disks, &mut self.network, &mut self.random, self.now);
         self.holds += u64::from(life.shards[shard].held() > 0);
+        self.waits += u64::from(life.shards[shard].has_waiting_forwards());
         let excess = if self.plan.blocks { BLOCK_EXCESS_MAX } else { 0 };
         for client in self.clients.iter().filter(|_| self.plan.has_short_queues) {
             let queued = life.shards[shard].queued(&client.name);
@@ -419,8 +426,8 @@ fn whole_shards_keep_what_they_acknowledge_through_every_crash() {
         }
         sights.add(&world);
     }
-    let Sights { repeats, refusals, full_queues, holds, drops, read_backs, .. } = sights;
-    let seen = [repeats, refusals, full_queues, holds[0], holds[1], drops, read_backs];
+    let Sights { repeats, refusals, full_queues, holds, drops, read_backs, waits, .. } = sights;
+    let seen = [repeats, refusals, full_queues, holds[0], holds[1], drops, read_backs, waits];
     let least = seen.into_iter().min().unwrap_or(0);
     assert!(runs < 1_000 || least > runs / 10, "{sights:?} in {runs} runs");
 }

@@ -46,8 +46,8 @@ impl Plan {
     /// Draws one. What does not change what else is drawn follows from the seed's number.
     pub fn draw(random: &mut Rng, seed: u64) -> Plan {
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(..choices.len())];
-        let stores = [None, None, None, Some(StorePolicy::DropOldest), Some(StorePolicy::StopReading)];
-        let store = stores[random.usize(..stores.len())];
+        let policies = [StorePolicy::Refuse, StorePolicy::DropOldest, StorePolicy::StopReading];
+        let store = policies.get(random.usize(..2 * policies.len())).copied();
         let segment_bytes = if store.is_some() { 16 << 10 } else { pick(random, &[16 << 10, 32 << 10]) };
         Plan {
             shards: pick(random, &[1, 2, 2, 4, 4]) as usize,
@@ -106,7 +106,8 @@ impl Plan {
 
     /// Whether nobody but subscribers makes room for what publishers are held back with.
     pub fn needs_subscribers(&self) -> bool {
-        self.store == Some(StorePolicy::StopReading) || (self.has_short_queues && self.blocks)
+        let waits_for_room = matches!(self.store, Some(StorePolicy::Refuse | StorePolicy::StopReading));
+        waits_for_room || (self.has_short_queues && self.blocks)
     }
 
     /// Publishers and subscribers, and the ledger of what they do.

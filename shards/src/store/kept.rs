@@ -5,11 +5,12 @@ use super::settle::settle;
 use super::{ShardLog, Store, StoreError, layout};
 use crate::clock::Clock;
 use crate::config::DataPlaneConfig;
-use crate::durability::DurabilityLevel;
+use crate::durability::{DurabilityLevel, PersistenceConfig};
 use crate::log_port::{self, Connection};
 use crate::plane::StartError;
 use crate::reactor::{LogThread, Way, spawn_log_thread};
 use crate::shard::{Journal, Remembered, Shard, WallClock};
+use ringmq_core::config::ByteSize;
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Machine;
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ impl Kept {
         match store.rehome(config, shards) {
             Err(StoreError::Unsettled { .. }) => {
                 let clock = Clock::start();
+                // Nobody takes anything from the queues meanwhile: a bound would never be kept.
+                let persistence = PersistenceConfig { max_bytes: ByteSize(0), ..config.persistence.clone() };
+                let config = &DataPlaneConfig { persistence, ..config.clone() };
                 settle(Kept::of(store, config, WallClock::at(clock.now()))?, config, clock)?;
                 store = Store::claim(&config.node.data_dir, shards)?;
                 store.rehome(config, shards)?;

@@ -46,9 +46,11 @@ impl Shard {
         match publish.qos {
             // It is never queued.
             QoS::AtMostOnce if !self.config.zones.store_qos0() => return false,
-            // Its identifier is remembered.
-            QoS::ExactlyOnce if self.credit.stores.contains(self.id) && self.is_remembered(key) => {
-                return true;
+            // Its identifier is remembered, and the message until other shards have it.
+            QoS::ExactlyOnce if self.is_remembered(key) => {
+                if self.credit.is_ahead || self.credit.stores.contains(self.id) {
+                    return true;
+                }
             }
             _ => {}
         }

@@ -62,6 +62,8 @@ pub struct Credit {
     next_sweep: Option<Timestamp>,
     /// The filters whose publishers wait for this shard's store.
     store: Option<Vec<InterestKey>>,
+    /// Other shards are behind with what they are to store of this one's QoS 2 publications.
+    is_ahead: bool,
     /// More is to be dropped from the store.
     is_dropping: bool,
     /// What other shards are not told yet.
@@ -92,7 +94,7 @@ impl Credit {
 
     /// Whether there is room for everything everywhere.
     pub fn is_ample(&self) -> bool {
-        self.topics.is_empty() && self.stores.is_empty()
+        self.topics.is_empty() && self.stores.is_empty() && !self.is_ahead
     }
 
     fn withhold(&mut self, key: &InterestKey, shard: ShardId) {
@@ -125,6 +127,8 @@ impl Shard {
         }
         self.settle_store();
         self.settle_blocking();
+        self.credit.is_granted |= self.forwardings.settle();
+        self.credit.is_ahead = self.forwardings.is_full();
         self.post_credit();
         self.resume_granted();
         self.cells.set(Gauge::PublishersHeld, self.credit.held());

@@ -162,6 +162,7 @@ impl Shard {
                 self.reach(Goal::Acknowledge(turn), outcome);
             }
             Goal::Forget(stored) if outcome == Outcome::Stored => self.journal.forget(stored),
+            Goal::Answered(stored, bytes) => self.end_forwarding(stored, bytes, outcome),
             Goal::Forget(_) | Goal::None => {}
         }
     }
@@ -267,9 +268,7 @@ impl Shard {
         if self.receipts.awaits_storage() && self.journal.may_refuse() {
             let remembering = subscribers.iter().filter(|subscriber| self.is_remembered(subscriber.session));
             let records = remembering.count();
-            let copies = 1 + usize::from(message.retain);
-            let bytes = copies * message.weight_bytes() + (records + RECORDS_BESIDE) * RECORD_BYTES_MAX;
-            if records > 0 && self.journal.lacks_room(bytes) {
+            if records > 0 && self.journal.lacks_room(needed_bytes(message, records)) {
                 return Some(Outcome::Refused);
             }
         }
@@ -300,6 +299,12 @@ impl Shard {
         slot.session.remove_expired(&mut cx!(self, slot.session.zone()));
         slot.session.must_refuse(message, qos, settings, out)
     }
+}
+
+/// What a message takes of the log at most, if so many sessions remember it.
+pub(super) fn needed_bytes(message: &PublicationRef<'_>, records: usize) -> usize {
+    let copies = 1 + usize::from(message.retain);
+    copies * message.weight_bytes() + (records + RECORDS_BESIDE) * RECORD_BYTES_MAX
 }
 
 /// What counts a publication for which there is no room, or which goes beyond a bound. A hidden one is lost.

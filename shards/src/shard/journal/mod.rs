@@ -16,7 +16,7 @@ mod sessions;
 
 pub use bodies::Bodies;
 pub use figures::LogFigures;
-pub use forwarding::{Applications, PendingForwarding};
+pub use forwarding::{Applications, Arrivals, Forwardings, PendingForwarding};
 pub use read_backs::READ_BACKS_MAX;
 pub use receipts::{Goal, Outcome, PendingAck, Receipt, Receipts};
 pub use records::WallClock;
@@ -126,6 +126,16 @@ impl Journal {
             self.note_full(bytes);
         }
         is_lacking
+    }
+
+    /// Whether records of so many bytes together might find no room: otherwise there is no need to know how many.
+    pub fn may_lack_room(&self) -> bool {
+        self.may_refuse() || self.is_behind()
+    }
+
+    /// Whether records of so many bytes together would be refused though they were promised, but may not be later.
+    pub fn lacks_owed_room(&mut self, bytes: usize) -> bool {
+        self.log.as_mut().is_some_and(|log| log.lacks_owed_room(bytes))
     }
 
     fn note_full(&mut self, bytes: usize) {

@@ -35,6 +35,8 @@ pub enum Goal {
     Answer(Receipt),
     /// It is stored here: other shards are sent it, and the acknowledgement is ready.
     Forward(AckTurn, u32),
+    /// Other shards have what they were sent, which takes so many bytes of memory: it is forgotten here.
+    Answered(Stored, u32),
     /// What another member of a shared subscription has now is forgotten here.
     Forget(Stored),
     /// Nothing.
