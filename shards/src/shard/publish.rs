@@ -7,9 +7,10 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::durability::DurabilityLevel;
 use crate::reactor::Token;
+use ringmq_core::authorization::Action;
 use ringmq_core::codec::{AckKind, Publish, QoS, SubscriptionOptions};
 use ringmq_core::metrics::Metric;
-use ringmq_core::publication::{LazyPublication, Origin, Publication};
+use ringmq_core::publication::{LazyPublication, Origin, Publication, PublicationRef};
 use ringmq_core::routing::{ShardId, ShardSet};
 use ringmq_core::session::{Delivered, Delivery, Inbound, Routed, Session, ShareTag, Violation};
 use smallvec::SmallVec;
@@ -58,7 +59,7 @@ impl Shard {
     ) -> Result<(), Violation> {
         let before = self.before_routing();
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
-        let zone = slot.session.zone();
+        let (zone, is_bound) = (slot.session.zone(), slot.rights.binds_publisher());
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
         if let Some((kind, packet_id)) = publish.acknowledgement()
             && kind == AckKind::Pubrec
@@ -78,10 +79,7 @@ impl Shard {
         let own_topic = aliased.as_deref().unwrap_or(publish.topic);
         let topic = mounted.as_deref().unwrap_or(own_topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self, zone));
-        let stopped = match self.denies_publish(key, publish, own_topic)? {
-            true => Some(Routed::Denied),
-            false => self.exceeds_quota(token, key, &view).then_some(Routed::OverQuota),
-        };
+        let stopped = if is_bound { self.stop_publish(token, key, publish, own_topic, &view)? } else { None };
         let level = if stopped.is_some() { None } else { self.awaited_level(publish, &view) };
         let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();
         let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && stopped.is_none();
@@ -111,6 +109,25 @@ impl Shard {
             self.acknowledge(token, key, ack, outcome);
         }
         Ok(())
+    }
+
+    /// Why a client may not publish this, if rules or quotas have it so. Counted.
+    ///
+    /// # Errors
+    /// Where it is to be disconnected for that.
+    fn stop_publish(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        publish: &Publish<'_>,
+        own_topic: &str,
+        view: &PublicationRef<'_>,
+    ) -> Result<Option<Routed>, Violation> {
+        let action = Action::Publish { qos: publish.qos, retain: publish.retain };
+        if self.denies(key, action, own_topic, Metric::PacketsPublishAuthError)? {
+            return Ok(Some(Routed::Denied));
+        }
+        Ok(self.exceeds_quota(token, view).then_some(Routed::OverQuota))
     }
 
     /// While a message is routed, receipts are asked for: of what must be stored at this level, and of who may refuse it.

@@ -4,7 +4,6 @@ use super::Guest;
 use crate::allowance::{Moment, Usage};
 use crate::reactor::Token;
 use crate::shard::Shard;
-use crate::shard::sessions::SessionKey;
 use ringmq_core::codec::QoS;
 use ringmq_core::metrics::Metric;
 use ringmq_core::publication::PublicationRef;
@@ -35,15 +34,7 @@ impl Shard {
     }
 
     /// Whether a client has published as much as it may, and this goes beyond. Otherwise it is counted.
-    pub(in crate::shard) fn exceeds_quota(
-        &mut self,
-        token: Token,
-        key: SessionKey,
-        view: &PublicationRef<'_>,
-    ) -> bool {
-        if !self.sessions.get(key).is_some_and(|slot| slot.rights.is_metered()) {
-            return false;
-        }
+    pub(in crate::shard) fn exceeds_quota(&mut self, token: Token, view: &PublicationRef<'_>) -> bool {
         let at = self.quota_moment();
         let connection = self.connections.get(token as usize);
         let guest = connection.and_then(|connection| connection.guest.as_deref());

@@ -7,7 +7,7 @@ use crate::shard::connection::Connection;
 use crate::shard::sessions::{SessionKey, Slot};
 use crate::transport::tls::PeerCertificate;
 use ringmq_core::authorization::{Action, Decision, DenyAction, Permission, Policy, Subject};
-use ringmq_core::codec::{Publish, QoS, Subscribe};
+use ringmq_core::codec::{QoS, Subscribe};
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
 use ringmq_core::session::Violation;
@@ -44,9 +44,9 @@ impl Rights {
         self.policy.as_deref()
     }
 
-    /// Whether what it publishes is measured.
-    pub fn is_metered(&self) -> bool {
-        self.is_metered
+    /// Whether its client may not publish as it likes: there are rules or quotas for it.
+    pub fn binds_publisher(&self) -> bool {
+        self.policy.is_some() || self.is_metered
     }
 
     /// A client subscribes to this filter, without share prefix.
@@ -101,24 +101,6 @@ impl Revision {
 }
 
 impl Shard {
-    /// Whether a client may not publish this. Counted.
-    ///
-    /// # Errors
-    /// Where it is to be disconnected for that.
-    pub(in crate::shard) fn denies_publish(
-        &mut self,
-        key: SessionKey,
-        publish: &Publish<'_>,
-        topic: &str,
-    ) -> Result<bool, Violation> {
-        let Some(slot) = self.sessions.get(key) else { return Ok(false) };
-        if slot.rights.policy.is_none() {
-            return Ok(false);
-        }
-        let action = Action::Publish { qos: publish.qos, retain: publish.retain };
-        self.decide(key, action, topic, Metric::PacketsPublishAuthError)
-    }
-
     /// Which filters of a SUBSCRIBE its client may not subscribe to, by their places.
     ///
     /// # Errors
@@ -147,14 +129,18 @@ impl Shard {
     fn denies_subscribe(&mut self, key: SessionKey, qos: QoS, text: &str) -> Result<bool, Violation> {
         let filter = plain_filter(text);
         let is_denied =
-            self.decide(key, Action::Subscribe { qos }, filter, Metric::PacketsSubscribeAuthError)?;
+            self.denies(key, Action::Subscribe { qos }, filter, Metric::PacketsSubscribeAuthError)?;
         if !is_denied && let Some(slot) = self.sessions.get_mut(key) {
             slot.rights.admit_filter(filter);
         }
         Ok(is_denied)
     }
 
-    fn decide(
+    /// Whether a client may not do this. Counted, a denial under `error` too.
+    ///
+    /// # Errors
+    /// Where it is to be disconnected for that.
+    pub(in crate::shard) fn denies(
         &mut self,
         key: SessionKey,
         action: Action,
