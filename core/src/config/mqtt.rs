@@ -178,6 +178,11 @@ pub struct MqttConfig {
 }
 
 impl MqttConfig {
+    /// Whether what is published at QoS 0 may wait in a queue: as such, or as what it is upgraded to.
+    pub fn queues_qos0(&self) -> bool {
+        self.mqueue_store_qos0 || self.upgrade_qos
+    }
+
     /// The keep alive in force for a client that asks for `asked_s`; 0 for none.
     pub fn granted_keep_alive_s(&self, asked_s: u16) -> u16 {
         if self.server_keepalive > 0 {

@@ -19,7 +19,6 @@ pub struct Zones {
     others: Box<[(Box<str>, MqttConfig)]>,
     upgrades_qos: bool,
     copies_overlaps: bool,
-    stores_qos0: bool,
     has_priorities: bool,
 }
 
@@ -38,7 +37,6 @@ impl Zones {
         Zones {
             upgrades_qos: all().any(|settings| settings.upgrade_qos),
             copies_overlaps: all().any(|settings| settings.overlapping_subscription_copies),
-            stores_qos0: all().any(|settings| settings.mqueue_store_qos0),
             has_priorities: all().any(|settings| !settings.mqueue_priorities.is_empty()),
             default,
             others,
@@ -81,11 +79,6 @@ impl Zones {
         self.copies_overlaps
     }
 
-    /// Whether `mqueue_store_qos0` is set in any of them.
-    pub fn store_qos0(&self) -> bool {
-        self.stores_qos0
-    }
-
     /// Whether `mqueue_priorities` has any in any of them.
     pub fn has_priorities(&self) -> bool {
         self.has_priorities
@@ -120,7 +113,7 @@ mod tests {
         }
         assert_eq!((zones.find("default"), zones.find("c")), (Some(ZoneId::DEFAULT), None));
         assert_eq!((zones.of(ZoneId(9)).max_inflight, zones.name(ZoneId(9))), (1, "default"));
-        assert_eq!((zones.upgrade_qos(), zones.copy_overlaps(), zones.store_qos0()), (true, false, true));
+        assert_eq!((zones.upgrade_qos(), zones.copy_overlaps()), (true, false));
         let many = Zones::new(with(1), (0..300).map(|n| (n.to_string(), with(2))));
         assert_eq!((many.find("253").map(|zone| zone.0), many.find("254")), (Some(254), None));
     }

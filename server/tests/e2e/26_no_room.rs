@@ -87,6 +87,81 @@ fn a_client_whose_own_queue_is_full_is_not_held_back() {
     });
 }
 
+/// Two listeners, and sessions that came through the second queue nothing at QoS 0.
+const ZONED: [&str; 3] = [
+    "listeners.tcp.zoned.bind=127.0.0.1:0",
+    "listeners.tcp.zoned.zone=small",
+    "zones.small.mqtt.mqueue_store_qos0=false",
+];
+
+#[test]
+fn a_session_that_queues_nothing_at_qos_0_holds_back_no_publisher_at_qos_0() {
+    at_shards(&[&BLOCK[..], &ZONED].concat(), |broker| {
+        let login = Login::persistent(ProtocolVersion::V5, "small");
+        let mut client = login.open_over(connect(broker.listener("tcp:zoned")));
+        client.subscribe("full", 1);
+        client.vanish();
+        let mut publisher = Login::v5("publisher").open(broker);
+        publish_texts(&mut publisher, "full", 1, 4);
+        publisher.settle();
+        publish_texts(&mut publisher, "full", 0, 20);
+        // It would wait behind them.
+        publisher.publish(message("free", "behind").qos(1));
+        assert_eq!(broker.metric("publisher.holds"), 0);
+        // A session that would lose them does, on the same topic.
+        leave(broker, "large", "full");
+        publish_texts(&mut publisher, "full", 0, 4);
+        publisher.settle();
+        publish_texts(&mut publisher, "full", 0, 4);
+        broker.wait_metric("publisher.holds", 1);
+        Login::persistent(ProtocolVersion::V5, "large").open(broker).expect_texts(texts(4).chain(texts(4)));
+    });
+}
+
+#[test]
+fn messages_that_are_upgraded_from_qos_0_wait_for_room_too() {
+    let settings = ["mqtt.mqueue_store_qos0=false", "mqtt.upgrade_qos=true"];
+    at_shards(&[&BLOCK[..], &settings].concat(), |broker| {
+        leave(broker, "away", "full");
+        let mut publisher = Login::v5("publisher").open(broker);
+        publish_texts(&mut publisher, "full", 0, 4);
+        publisher.settle();
+        publish_texts(&mut publisher, "full", 0, 40);
+        broker.wait_metric("publisher.holds", 1);
+        Login::persistent(ProtocolVersion::V5, "away").open(broker).expect_texts(texts(4).chain(texts(40)));
+        assert_eq!(broker.metric("delivery.dropped.queue_full"), 0);
+    });
+}
+
+/// Sixty are within the quota. One more is within the rate.
+const COUNTED: [&str; 2] = ["listeners.tcp.default.messages_rate=60/24h", "quota.client.messages_per_day=60"];
+
+/// The publisher of sixty messages that had to wait finds its quota used up, and then its rate, neither of them earlier.
+#[track_caller]
+fn expect_sixty_counted(broker: &Broker, publisher: &mut Client) {
+    assert_eq!(publisher.publish(message("free", "x").qos(1)), ReasonCode::QuotaExceeded);
+    assert_eq!(broker.metric("publisher.throttles"), 0);
+    publisher.send(message("free", "x").qos(1));
+    broker.wait_metric("publisher.throttles", 1);
+}
+
+#[test]
+fn a_message_that_waits_for_a_queue_counts_once_against_rates_and_quotas() {
+    at_shards(&[&BLOCK[..], &COUNTED].concat(), |broker| {
+        leave(broker, "away", "full");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut publisher = Login::v5("publisher").open(broker);
+                publish_texts(&mut publisher, "full", 1, 60);
+                expect_sixty_counted(broker, &mut publisher);
+            });
+            broker.wait_metric("publisher.holds", 1);
+            let mut client = Login::persistent(ProtocolVersion::V5, "away").open(broker);
+            client.expect_texts(texts(60));
+        });
+    });
+}
+
 #[test]
 fn publishers_go_on_when_the_session_or_its_subscription_ends() {
     at_shards(&BLOCK, |broker| {
@@ -122,7 +197,11 @@ const LARGE_BYTES: usize = 10_000;
 
 /// `0`, `1` and so on, each followed by many blanks.
 fn large(count: usize) -> impl Iterator<Item = Message> {
-    texts(count).map(|text| message("large", format!("{text:<LARGE_BYTES$}")).qos(1))
+    padded(count, LARGE_BYTES)
+}
+
+fn padded(count: usize, bytes: usize) -> impl Iterator<Item = Message> {
+    texts(count).map(move |text| message("large", text + &" ".repeat(bytes)).qos(1))
 }
 
 #[test]
@@ -146,6 +225,25 @@ fn a_store_that_is_nearly_full_holds_back_those_who_need_it() {
         }
     });
     assert_eq!(broker.metric("delivery.dropped.store_full"), 0);
+}
+
+#[test]
+fn a_message_that_waits_for_the_store_counts_once_against_rates_and_quotas() {
+    let settings = ["persistence.full_policy=stop_reading"];
+    let broker = Broker::with(1, &[&STORE[..], &settings, &COUNTED].concat());
+    leave(&broker, "away", "large");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publisher = Login::v5("publisher").open(&broker);
+            publisher.publish_all(padded(60, 10 * LARGE_BYTES), 20);
+            expect_sixty_counted(&broker, &mut publisher);
+        });
+        broker.wait_metric("publisher.holds", 1);
+        let mut client = Login::persistent(ProtocolVersion::V5, "away").open(&broker);
+        for text in texts(60) {
+            assert_eq!(client.receive().text().trim_end(), text);
+        }
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::super::sessions::SessionKey;
 use super::super::{Shard, cx};
-use ringmq_core::routing::InterestKey;
+use super::shortages::Shortage;
 use ringmq_core::topic::TopicFilter;
 
 /// How often expired messages of blocking sessions are looked for.
@@ -13,19 +13,20 @@ impl Shard {
     /// A message was queued: its session may have no room for more.
     pub(in crate::shard) fn note_queued(&mut self, key: SessionKey) {
         let Some(slot) = self.sessions.get(key) else { return };
-        if !slot.session.blocks(self.settings_of(slot)) || self.credit.blocking.contains_key(&key) {
+        let settings = self.settings_of(slot);
+        if !slot.session.blocks(settings) || self.credit.blocking.contains_key(&key) {
             return;
         }
         let filters = slot.session.subscriptions().filter_map(|(text, _)| TopicFilter::parse(text).ok());
         let own = filters.filter(|parsed| parsed.share.is_none());
-        let keys: Vec<InterestKey> = own.map(|parsed| InterestKey::of(parsed.filter)).collect();
+        let shortages: Vec<Shortage> = own.map(|parsed| Shortage::of(parsed.filter, settings)).collect();
         if slot.connection.is_some() {
             self.credit.watched.push(key);
         }
-        for filter in &keys {
-            self.credit.withhold(filter, self.id);
+        for shortage in &shortages {
+            self.credit.withhold(shortage, self.id);
         }
-        self.credit.blocking.insert(key, keys);
+        self.credit.blocking.insert(key, shortages);
         self.credit.next_sweep.get_or_insert(self.now.after_ms(SWEEP_MS));
         // Its own client is to be heard from now on.
         self.credit.is_granted = true;
@@ -33,9 +34,9 @@ impl Shard {
 
     /// A session holds back nobody any more.
     pub(in crate::shard) fn unblock(&mut self, key: SessionKey) {
-        let Some(keys) = self.credit.blocking.remove(&key) else { return };
-        for filter in &keys {
-            self.credit.grant(filter, self.id);
+        let Some(shortages) = self.credit.blocking.remove(&key) else { return };
+        for shortage in &shortages {
+            self.credit.grant(shortage, self.id);
         }
         if self.credit.blocking.is_empty() {
             self.credit.next_sweep = None;

@@ -43,20 +43,10 @@ impl Shard {
         if publish.retain && self.credit.stores.contains(self.topic_owner(&topic)) {
             return true;
         }
-        match publish.qos {
-            // It is never queued.
-            QoS::AtMostOnce if !self.config.zones.store_qos0() => return false,
-            // Its identifier is remembered, and the message until other shards have it.
-            QoS::ExactlyOnce if self.is_remembered(key) => {
-                if self.credit.is_ahead || self.credit.stores.contains(self.id) {
-                    return true;
-                }
-            }
-            _ => {}
-        }
-        let mut lacking = ringmq_core::routing::ShardSet::EMPTY;
-        self.credit.topics.shards_for(&topic, &mut lacking);
-        !lacking.is_empty()
+        // An identifier is remembered, and the message until other shards have it.
+        let needs_store = publish.qos == QoS::ExactlyOnce && self.is_remembered(key);
+        needs_store && (self.credit.is_ahead || self.credit.stores.contains(self.id))
+            || self.credit.shortages.concern(&topic, publish.qos)
     }
 
     /// Handles what a client that is held back sends and that needs no room. It is received from until too much is kept; if it

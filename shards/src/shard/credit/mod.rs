@@ -7,6 +7,7 @@
 
 mod blocking;
 mod holding;
+mod shortages;
 mod store;
 
 use super::Shard;
@@ -15,8 +16,9 @@ use super::sessions::SessionKey;
 use crate::metrics::Gauge;
 use crate::reactor::Token;
 use ringmq_core::hash::SeededMap;
-use ringmq_core::routing::{Interest, InterestKey, ShardId, ShardSet};
+use ringmq_core::routing::{ShardId, ShardSet};
 use ringmq_core::time::Timestamp;
+use shortages::{Shortage, Shortages};
 use std::sync::Arc;
 
 /// Changes that travel in one message.
@@ -25,10 +27,10 @@ const CHANGES_PER_MESSAGE: usize = 64;
 /// A change of what a shard lacks room for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreditChange {
-    /// Publishers of this filter's topics are to wait.
-    Withhold(InterestKey),
+    /// Publishers of these messages are to wait.
+    Withhold(Shortage),
     /// They may go on.
-    Grant(InterestKey),
+    Grant(Shortage),
     /// Whether the sending shard's store lacks room: publishers of retained messages that it owns are to wait.
     Store(bool),
 }
@@ -49,19 +51,19 @@ pub enum Turn {
 #[derive(Debug, Default)]
 pub struct Credit {
     /// The topics that lack room, by the shards on which they do.
-    topics: Interest,
+    shortages: Shortages,
     /// Shards whose stores lack room.
     stores: ShardSet,
-    /// How many sessions of this shard lack room for a filter. Its store counts as one.
-    lacking: SeededMap<InterestKey, u32>,
-    /// Sessions of this shard whose full queues hold back publishers, and of which filters.
-    blocking: SeededMap<SessionKey, Vec<InterestKey>>,
+    /// How many sessions of this shard are short in this way. Its store counts as one for each of those it remembers.
+    lacking: SeededMap<Shortage, u32>,
+    /// Sessions of this shard whose full queues hold back publishers, and of what.
+    blocking: SeededMap<SessionKey, Vec<Shortage>>,
     /// Those of them that are connected.
     watched: Vec<SessionKey>,
     /// When expired messages of blocking sessions are looked for.
     next_sweep: Option<Timestamp>,
-    /// The filters whose publishers wait for this shard's store.
-    store: Option<Vec<InterestKey>>,
+    /// What publishers wait for with this shard's store.
+    store: Option<Vec<Shortage>>,
     /// Other shards are behind with what they are to store of this one's QoS 2 publications.
     is_ahead: bool,
     /// More is to be dropped from the store.
@@ -94,25 +96,25 @@ impl Credit {
 
     /// Whether there is room for everything everywhere.
     pub fn is_ample(&self) -> bool {
-        self.topics.is_empty() && self.stores.is_empty() && !self.is_ahead
+        self.shortages.is_empty() && self.stores.is_empty() && !self.is_ahead
     }
 
-    fn withhold(&mut self, key: &InterestKey, shard: ShardId) {
-        let count = self.lacking.entry(key.clone()).or_insert(0);
+    fn withhold(&mut self, shortage: &Shortage, shard: ShardId) {
+        let count = self.lacking.entry(shortage.clone()).or_insert(0);
         *count += 1;
         if *count == 1 {
-            self.topics.add(key, shard);
-            self.news.push(CreditChange::Withhold(key.clone()));
+            self.shortages.add(shortage, shard);
+            self.news.push(CreditChange::Withhold(shortage.clone()));
         }
     }
 
-    fn grant(&mut self, key: &InterestKey, shard: ShardId) {
-        let Some(count) = self.lacking.get_mut(key) else { return };
+    fn grant(&mut self, shortage: &Shortage, shard: ShardId) {
+        let Some(count) = self.lacking.get_mut(shortage) else { return };
         *count -= 1;
         if *count == 0 {
-            self.lacking.remove(key);
-            self.topics.remove(key, shard);
-            self.news.push(CreditChange::Grant(key.clone()));
+            self.lacking.remove(shortage);
+            self.shortages.remove(shortage, shard);
+            self.news.push(CreditChange::Grant(shortage.clone()));
             self.is_granted = true;
         }
     }
@@ -157,8 +159,8 @@ impl Shard {
     pub(super) fn handle_credit(&mut self, from: ShardId, changes: &[CreditChange]) {
         for change in changes {
             match change {
-                CreditChange::Withhold(key) => self.credit.topics.add(key, from),
-                CreditChange::Grant(key) => self.credit.topics.remove(key, from),
+                CreditChange::Withhold(shortage) => self.credit.shortages.add(shortage, from),
+                CreditChange::Grant(shortage) => self.credit.shortages.remove(shortage, from),
                 CreditChange::Store(true) => drop(self.credit.stores.insert(from)),
                 CreditChange::Store(false) => drop(self.credit.stores.remove(from)),
             }

@@ -4,8 +4,8 @@
 use super::super::sessions::SessionKey;
 use super::super::{Shard, cx};
 use super::CreditChange;
+use super::shortages::Shortage;
 use crate::durability::StorePolicy;
-use ringmq_core::routing::InterestKey;
 use ringmq_core::topic::TopicFilter;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,15 +33,15 @@ impl Shard {
             return;
         }
         if is_short {
-            let keys = self.remembered_filters();
-            for key in &keys {
-                self.credit.withhold(key, self.id);
+            let shortages = self.remembered_shortages();
+            for shortage in &shortages {
+                self.credit.withhold(shortage, self.id);
             }
             self.credit.stores.insert(self.id);
-            self.credit.store = Some(keys);
+            self.credit.store = Some(shortages);
         } else {
-            for key in self.credit.store.take().unwrap_or_default() {
-                self.credit.grant(&key, self.id);
+            for shortage in self.credit.store.take().unwrap_or_default() {
+                self.credit.grant(&shortage, self.id);
             }
             self.credit.stores.remove(self.id);
             self.credit.is_granted = true;
@@ -50,13 +50,14 @@ impl Shard {
     }
 
     /// What sessions subscribe to that outlive the process.
-    fn remembered_filters(&self) -> Vec<InterestKey> {
-        let remembered = self.sessions.iter().filter(|(_, slot)| slot.session.number().is_some());
-        let texts = remembered.flat_map(|(_, slot)| slot.session.subscriptions().map(|(text, _)| text));
-        texts
-            .filter_map(|text| TopicFilter::parse(text).ok())
-            .map(|parsed| InterestKey::of(parsed.filter))
-            .collect()
+    fn remembered_shortages(&self) -> Vec<Shortage> {
+        let mut shortages = Vec::new();
+        for (_, slot) in self.sessions.iter().filter(|(_, slot)| slot.session.number().is_some()) {
+            let settings = self.settings_of(slot);
+            let filters = slot.session.subscriptions().filter_map(|(text, _)| TopicFilter::parse(text).ok());
+            shortages.extend(filters.map(|parsed| Shortage::of(parsed.filter, settings)));
+        }
+        shortages
     }
 
     /// Drops what was stored first of all that is queued, as far as compaction cannot make room without; whether anything can
