@@ -4,6 +4,7 @@
 mod client;
 mod observer;
 
+use crate::authorization::Subject;
 use crate::codec::{
     Ack, AckKind, Connect, ConnectProperties, Disconnect, PacketId, ProtocolVersion, Publish,
     PublishProperties, QoS, decode_frame, decode_packet,
@@ -16,14 +17,18 @@ use crate::session::{
     CloseCause, Cx, Delivery, Forgetful, Inbound, Outbox, Routed, Session, TemplateCache, Terms,
 };
 use crate::time::Timestamp;
+use crate::topic::{MountTemplate, Mountpoint};
 use client::{Client, Sending};
 use observer::{Limits, Observer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 
 /// Operations one input may have: fewer than would bring packet identifiers round.
 const OPERATIONS_MAX: usize = 2000;
 const TOPICS: [&str; 3] = ["t", "topic/two", "a/rather/longer/topic"];
+/// The mountpoints of listeners: behind each but the first there is one of the topics, or none.
+const MOUNTS: [&str; 4] = ["", "a/", "topic/", "a/rather/longer/topic/"];
 /// The identifiers of acknowledgements for nothing.
 const STRAY_ID: u16 = 0xF000;
 /// The tag of the shared subscription that some messages come through.
@@ -121,6 +126,8 @@ struct World {
     session: Option<Session>,
     session_expires_at: Timestamp,
     line: Option<Line>,
+    /// One of [`MOUNTS`]: that of the listener which the client came through last.
+    mount: &'static str,
     client: Client,
     observer: Observer,
     messages: Vec<Message>,
@@ -161,6 +168,7 @@ impl World {
             session: None,
             session_expires_at: Timestamp::NEVER,
             line: None,
+            mount: "",
             client: Client::default(),
             observer: Observer::default(),
             messages: Vec::new(),
@@ -199,7 +207,9 @@ impl World {
     fn connect(&mut self, input: &mut Input<'_>) {
         let versions =
             [ProtocolVersion::V311, ProtocolVersion::V5, ProtocolVersion::V5, ProtocolVersion::V31];
-        let version = versions[usize::from(input.below(4))];
+        let choice = usize::from(input.u8());
+        let version = versions[choice % versions.len()];
+        self.mount = MOUNTS[choice / versions.len() % MOUNTS.len()];
         let clean_start = input.below(8) == 0;
         let mut properties = ConnectProperties::default();
         if version == ProtocolVersion::V5 {
@@ -229,6 +239,7 @@ impl World {
             window: usize::from(self.config.max_inflight.min(terms.send_window)),
             packet_bytes_max: terms.packet_bytes_max,
             alias_max: terms.alias_out_max,
+            mount: self.mount,
         };
         let mut out = Outbox::new(self.watermark);
         out.limit_packets(terms.packet_bytes_max);
@@ -236,6 +247,7 @@ impl World {
         assert!(out.push_connack(&connack, connect.version, &mut self.tally), "it fits");
         self.client.receive_maximum = usize::from(connack.properties.receive_maximum.unwrap_or(u16::MAX));
         let session = self.session.get_or_insert_with(|| Session::new("client".into()));
+        session.mount(mountpoint(self.mount));
         session.attach(terms, None);
         session.pump(cx!(self), &mut out);
         self.line = Some(Line { out, observed: 0, wire: Vec::new(), limits, aliases: BTreeSet::new() });
@@ -411,8 +423,10 @@ impl World {
         let inbound = session.handle_publish(&publish, cx!(self), &mut line.out);
         let (_, routed) = self.published.get_mut(&serial).expect("published before");
         match inbound.expect("a client that keeps the rules is not refused") {
-            Inbound::Route { aliased, .. } => {
+            Inbound::Route { aliased, mounted } => {
                 assert_eq!(aliased.as_deref().unwrap_or(publish.topic), topic);
+                let behind = (!self.mount.is_empty()).then(|| [self.mount, topic].concat());
+                assert_eq!(mounted.as_deref(), behind.as_deref());
                 *routed += 1;
                 assert!(qos == QoS::AtLeastOnce || *routed == 1, "{serial} routed {routed} times");
                 let outcome = if serial.is_multiple_of(2) { Routed::Matched } else { Routed::NoSubscribers };
@@ -490,11 +504,12 @@ impl World {
         let count = |metric| self.tally.count(metric);
         let delivered = count(Metric::MessagesDelivered);
         assert_eq!(delivered, self.observer.attempted.len() as u64);
-        let too_large = count(Metric::DeliveryDroppedTooLarge) - self.observer.given_up.len() as u64;
+        let unsent = count(Metric::DeliveryDroppedTooLarge) + count(Metric::DeliveryDroppedMountpoint)
+            - self.observer.given_up.len() as u64;
         let dropped = count(Metric::DeliveryDroppedQueueFull)
             + count(Metric::DeliveryDroppedQos0Msg)
             + count(Metric::DeliveryDroppedExpired)
-            + too_large;
+            + unsent;
         assert_eq!(self.messages.len() as u64, delivered + queued as u64 + dropped + self.gone);
     }
 
@@ -528,6 +543,13 @@ impl World {
             assert!(*routed > 0 || self.abandoned.contains(serial), "{serial} was never routed");
         }
     }
+}
+
+/// What stands before the topics of clients of a listener.
+fn mountpoint(text: &str) -> Option<Box<Mountpoint>> {
+    let template: MountTemplate = text.parse().expect("one of these tests");
+    let subject = Subject::new("client", SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    template.fill_in(&subject).expect("it has no placeholders").map(Box::new)
 }
 
 fn connect(version: ProtocolVersion, clean_start: bool, properties: ConnectProperties) -> Connect {

@@ -26,6 +26,15 @@ pub struct Limits {
     pub window: usize,
     pub packet_bytes_max: u32,
     pub alias_max: u16,
+    /// What stands before the client's topics.
+    pub mount: &'static str,
+}
+
+impl Limits {
+    /// A topic as the client knows it.
+    fn own_topic(self, topic: &'static str) -> Option<&'static str> {
+        topic.strip_prefix(self.mount).filter(|own| !own.is_empty())
+    }
 }
 
 /// The packets of one session so far.
@@ -35,7 +44,7 @@ pub struct Observer {
     pub exchanges: Vec<Exchange>,
     /// Messages sent at least once.
     pub attempted: BTreeSet<u32>,
-    /// Messages given up because a new connection takes only smaller packets.
+    /// Messages given up because a new connection takes only smaller packets, or has another mountpoint.
     pub given_up: BTreeSet<u32>,
     /// Messages whose session ended, or that went to somebody else.
     pub excused: BTreeSet<u32>,
@@ -120,7 +129,7 @@ impl Observer {
         let message = &messages[serial as usize];
         assert_eq!((publish.qos, publish.retain), (message.qos, message.retain()));
         assert_eq!(publish.payload, message.payload());
-        assert_eq!(self.resolve(publish, limits), message.topic());
+        assert_eq!(Some(self.resolve(publish, limits).as_str()), limits.own_topic(message.topic()));
         if limits.version == ProtocolVersion::V5 {
             let remaining_s = message.expires_at.map(|at| at.since_ms(now).div_ceil(1000) as u32);
             assert_eq!(publish.properties.message_expiry_interval_s, remaining_s);
@@ -182,7 +191,7 @@ impl Observer {
         exchange
     }
 
-    /// Asserts that all exchanges before `end` were sent on this connection. Those it is too small for are given up.
+    /// Asserts that all exchanges before `end` were sent on this connection. Those that cannot be sent on it are given up.
     fn sent_everything_before(&mut self, end: usize, limits: Limits, messages: &[Message]) -> usize {
         let before = self.exchanges.len();
         let mut position = 0;
@@ -193,14 +202,14 @@ impl Observer {
                 return true;
             }
             let message = &messages[exchange.serial as usize];
-            assert!(!exchange.is_released && is_too_large(message, limits), "overtaken: {exchange:?}");
+            assert!(!exchange.is_released && !can_be_sent(message, limits), "overtaken: {exchange:?}");
             self.given_up.insert(exchange.serial);
             false
         });
         before - self.exchanges.len()
     }
 
-    /// The session keeps fewer messages in flight than were seen: those at the front that are too large were given up.
+    /// The session keeps fewer messages in flight than were seen: those at the front that cannot be sent were given up.
     pub fn reconcile(&mut self, inflight: usize, limits: Limits, messages: &[Message]) {
         while self.exchanges.len() > inflight {
             let unsent = self.exchanges.iter().position(|exchange| !exchange.is_sent);
@@ -211,13 +220,14 @@ impl Observer {
     }
 }
 
-fn is_too_large(message: &Message, limits: Limits) -> bool {
+fn can_be_sent(message: &Message, limits: Limits) -> bool {
+    let Some(topic) = limits.own_topic(message.topic()) else { return false };
     let payload = message.payload();
     let publish = Publish {
         dup: true,
         qos: message.qos,
         retain: message.retain(),
-        topic: message.topic(),
+        topic,
         packet_id: PacketId::new(1),
         properties: PublishProperties {
             message_expiry_interval_s: message.expires_at.map(|_| 0),
@@ -226,5 +236,5 @@ fn is_too_large(message: &Message, limits: Limits) -> bool {
         },
         payload: &payload,
     };
-    publish.encoded_bytes(limits.version) > limits.packet_bytes_max as usize
+    publish.encoded_bytes(limits.version) <= limits.packet_bytes_max as usize
 }
