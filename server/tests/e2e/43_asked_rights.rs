@@ -3,14 +3,14 @@
 use crate::harness::*;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A service that allows topics with `yes` in them, denies those with `no`, and does not know others. It says nothing about
 /// those with `late` until told to.
 struct Judge {
     port: u16,
-    asked: Arc<AtomicUsize>,
+    /// What it was asked, as `CLIENT ACTION TOPIC MOUNTPOINT`.
+    asked: Arc<Mutex<Vec<String>>>,
     /// Locked while late answers wait.
     lateness: Arc<Mutex<()>>,
 }
@@ -19,13 +19,13 @@ impl Judge {
     fn start() -> Judge {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (asked, lateness) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<()>>::default());
-        let (count, late) = (Arc::clone(&asked), Arc::clone(&lateness));
+        let (asked, lateness) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<()>>::default());
+        let (notes, late) = (Arc::clone(&asked), Arc::clone(&lateness));
         // Ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (count, late) = (Arc::clone(&count), Arc::clone(&late));
-                std::thread::spawn(move || judge_all(stream, &count, &late));
+                let (notes, late) = (Arc::clone(&notes), Arc::clone(&late));
+                std::thread::spawn(move || judge_all(stream, &notes, &late));
             }
         });
         Judge { port, asked, lateness }
@@ -35,25 +35,35 @@ impl Judge {
     fn place(&self, cache: &str, rules: &str) -> Configured {
         let place = Configured::new().set(cache);
         let path = place.write("acl.conf", rules);
-        let url =
-            format!("http://127.0.0.1:{}/acl?who=${{clientid}}&does=${{action}}&topic=${{topic}}", self.port);
+        let query = "who=${clientid}&does=${action}&topic=${topic}&at=${mountpoint}";
+        let url = format!("http://127.0.0.1:{}/acl?{query}", self.port);
         place.set(&format!(
             "authorization.sources=[{{type = 'http', method = 'get', url = '{url}'}}, {{type = 'file', path = '{path}'}}]"
         ))
     }
 
     fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.lock().expect("no test failed").len()
+    }
+
+    /// What it was asked since the last time.
+    fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().expect("no test failed"))
     }
 }
 
-fn judge_all(stream: TcpStream, count: &AtomicUsize, late: &Mutex<()>) {
+fn judge_all(stream: TcpStream, notes: &Mutex<Vec<String>>, late: &Mutex<()>) {
     let mut writer = stream.try_clone().expect("a descriptor");
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(request)) = lines.next() {
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        count.fetch_add(1, Ordering::Relaxed);
-        let topic = request.split(['&', ' ']).find_map(|part| part.strip_prefix("topic=")).unwrap_or("");
+        let of = |name: &str| {
+            let value = request.split(['?', '&', ' ']).find_map(|part| part.strip_prefix(name));
+            value.unwrap_or("").replace("%2F", "/")
+        };
+        let topic = &*of("topic=");
+        let note = [&*of("who="), &*of("does="), topic, &*of("at=")].join(" ");
+        notes.lock().expect("no test failed").push(note);
         if topic.contains("late") {
             drop(late.lock());
         }
@@ -104,7 +114,7 @@ fn a_service_decides_and_rules_behind_it_where_it_does_not_know() {
             watcher.expect_nothing_from(&mut client);
             let refused = if v5 { 0x87 } else { 0x80 };
             let filters =
-                [("yes/+", 1), ("no/+", 1), ("$share/g/yes/b", 0), ("$share/g/no/b", 0), ("else/#", 2)];
+                [("yes/+", 1), ("no/c", 1), ("$share/g/yes/b", 0), ("$share/g/no/b", 0), ("else/#", 2)];
             assert_eq!(client.subscribe_all(&filters, &[]), [1, refused, 0, refused, 2]);
         }
     });
@@ -209,4 +219,55 @@ fn a_service_that_does_not_answer_leaves_it_to_the_rules_behind() {
     let mut client = Login::v5("c").open(&broker);
     assert_ne!(client.publish(message("behind/late", "x").qos(1)), ReasonCode::NotAuthorized);
     assert_eq!(client.publish(message("yes/late", "x").qos(1)), ReasonCode::NotAuthorized);
+}
+
+#[test]
+fn behind_a_mountpoint_it_is_asked_about_topics_as_the_client_knows_them() {
+    // Were it asked about the whole topic, it would allow everything.
+    let listener =
+        ["listeners.tcp.devices.bind=127.0.0.1:0", "listeners.tcp.devices.mountpoint=yes/${clientid}/"];
+    let judge = Judge::start();
+    let place = listener.iter().fold(judge.place(CACHED, RULES), |place, setting| place.set(setting));
+    place.at_shards(|broker| {
+        let through = |login: Login| login.open_over(connect(broker.listener("tcp:devices")));
+        let mut watcher = Login::v5("watcher").open(broker);
+        watcher.subscribe("#", 0);
+        let mut device = through(Login::persistent(ProtocolVersion::V5, "d"));
+        judge.take_asked();
+        for _ in 0..3 {
+            assert_eq!(device.publish(message("no/a", "x").qos(1)), ReasonCode::NotAuthorized);
+            assert_eq!(device.publish(message("a/yes", "x").qos(1)), ReasonCode::Success);
+            assert_eq!(watcher.receive().topic, "yes/d/a/yes");
+        }
+        device.publish(message("b/yes", "x").qos(1).with(Property::TopicAlias(1)));
+        device.publish(message("", "x").qos(1).with(Property::TopicAlias(1)));
+        for _ in 0..2 {
+            assert_eq!(watcher.receive().topic, "yes/d/b/yes");
+        }
+        let filters = [("c/yes", 1), ("no/c", 1), ("$share/g/no/b", 0)];
+        assert_eq!(device.subscribe_all(&filters, &[]), [1, 0x87, 0x87]);
+        let topics = ["publish no/a", "publish a/yes", "publish b/yes"];
+        let filters = ["subscribe c/yes", "subscribe no/c", "subscribe no/b"];
+        let mut expected: Vec<String> =
+            topics.iter().chain(&filters).map(|what| format!("d {what} yes/d/")).collect();
+        let mut asked = judge.take_asked();
+        expected.sort();
+        asked.sort();
+        assert_eq!(asked, expected, "each once");
+        device.vanish();
+
+        // What was answered for the mountpoint is not believed elsewhere, nor the other way round.
+        let mut device = Login::persistent(ProtocolVersion::V5, "d").open(broker);
+        device.publish(message("a/yes", "x").qos(1));
+        assert_eq!(watcher.receive().topic, "a/yes");
+        assert_eq!(judge.take_asked(), ["d publish a/yes "]);
+        device.disconnect();
+
+        let will = |topic: &str| Login::v5("w").will(Will::new(topic, "will"));
+        let (_, connack) = will("no/will").answer_over(connect(broker.listener("tcp:devices")));
+        assert_eq!(connack.code, 0x87);
+        through(will("yes/will")).vanish();
+        assert_eq!(watcher.receive().topic, "yes/w/yes/will");
+        assert_eq!(judge.take_asked(), ["w publish no/will yes/w/", "w publish yes/will yes/w/"]);
+    });
 }
