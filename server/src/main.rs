@@ -29,7 +29,7 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Calibration(#[from] capacity::CalibrationError),
+    Capacity(#[from] capacity::CapacityError),
     #[error(transparent)]
     Log(#[from] log_command::LogError),
     #[error(transparent)]
@@ -41,7 +41,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(_) | Failure::Calibration(_) => 1,
+            Failure::Config(_) | Failure::Capacity(_) => 1,
             Failure::Log(error) => error.exit_code(),
             Failure::Users(error) => error.exit_code(),
             Failure::Start(error) => error.exit_code(),

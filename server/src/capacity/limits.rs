@@ -174,17 +174,19 @@ impl Demand<'_> {
     /// What the configuration allows each session.
     fn protocol(&self) -> Vec<LimitLine> {
         let mut lines = Vec::new();
-        let count = |name, needed: f64, available: u64, remedy: &str| {
-            line(name, (needed, available as f64), Unit::Count, remedy.to_owned(), Basis::Computed)
+        let count = |name, needed: f64, available: u64, remedy: String| {
+            line(name, (needed, available as f64), Unit::Count, remedy, Basis::Computed)
         };
         if self.load.qos > 0 && self.load.rate_per_s > 0.0 && self.load.connections > 0 {
             let needed = self.load.in_flight() / self.load.connections as f64;
-            let remedy = "raise mqtt.max_inflight (and the clients' Receive Maximum)";
+            let section = &self.shape.mqtt_section;
+            let remedy = format!("raise {section}.max_inflight (and the clients' Receive Maximum)");
             lines.push(count("in flight to one client", needed, self.shape.inflight_max, remedy));
         }
         if let (Some(max), 1..) = (self.shape.queue_max, self.load.sessions_away()) {
             let needed = self.load.offline as f64 / self.load.sessions_away() as f64;
-            lines.push(count("queue of one session", needed, max, "raise mqtt.max_mqueue_len"));
+            let remedy = format!("raise {}.max_mqueue_len", self.shape.mqtt_section);
+            lines.push(count("queue of one session", needed, max, remedy));
         }
         lines
     }

@@ -2,6 +2,7 @@
 
 use super::number::{count, rate};
 use clap::{Args, ValueEnum};
+use ringmq_core::config::Zones;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -11,6 +12,9 @@ pub struct CapacityArguments {
     /// The load.
     #[command(flatten)]
     pub load: Load,
+    /// The zone of the listeners that the clients come through: its bounds of queues and windows hold.
+    #[arg(long, value_name = "NAME", default_value = Zones::DEFAULT_NAME)]
+    pub zone: String,
     /// Coefficients that `ringmq-bench calibrate` wrote on this host; else those in the binary, measured elsewhere.
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,

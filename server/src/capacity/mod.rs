@@ -14,11 +14,10 @@ mod number;
 mod shape;
 mod table;
 
-pub use calibration::CalibrationError;
 pub use load::CapacityArguments;
 
 use crate::config::Config;
-use calibration::Calibration;
+use calibration::{Calibration, CalibrationError};
 use cores::CorePlan;
 use disk::DiskPlan;
 use facts::HostFacts;
@@ -30,6 +29,20 @@ use serde::Serialize;
 use shape::Shape;
 use std::io::Write;
 use std::process::ExitCode;
+
+/// Why nothing can be said about a load.
+#[derive(Debug, thiserror::Error)]
+pub enum CapacityError {
+    /// The coefficients.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// No zone of this name.
+    #[error("--zone {zone}: there is no such zone; name one of the configuration, such as \"default\"")]
+    NoZone {
+        /// The name.
+        zone: String,
+    },
+}
 
 /// All that is said about a load.
 #[derive(Debug, Serialize)]
@@ -121,13 +134,14 @@ impl Plan {
 /// Prints the plan. Exit code 0 if this host can, 1 if a limit is reached before the load is.
 ///
 /// # Errors
-/// When the calibration cannot be used.
-pub fn run(arguments: CapacityArguments, config: &Config) -> Result<ExitCode, CalibrationError> {
+/// [`CapacityError`]
+pub fn run(arguments: CapacityArguments, config: &Config) -> Result<ExitCode, CapacityError> {
     let calibration = match &arguments.calibration {
         Some(path) => Calibration::read(path)?,
         None => Calibration::embedded()?,
     };
-    let shape = Shape::of(config);
+    let zone = arguments.zone;
+    let shape = Shape::of(config, &zone).ok_or(CapacityError::NoZone { zone })?;
     let host = HostFacts::read(&shape.data_dir);
     let plan = Plan::of(arguments.load, shape, &calibration, arguments.calibration.is_none(), host);
     let text = if arguments.json {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::host;
+use ringmq_core::config::Limit;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub struct Shape {
     pub backlog: u64,
     /// Messages one lane holds.
     pub lane_capacity: u64,
+    /// Where the bounds of these clients' sessions are set: `mqtt`, or the section of their zone.
+    pub mqtt_section: String,
     /// QoS 1 and 2 messages on their way to one client at once.
     pub inflight_max: u64,
     /// Messages one session queues; none without bound.
@@ -27,22 +30,27 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The broker this configuration starts on this host.
-    pub fn of(config: &Config) -> Shape {
-        let queue_max = config.mqtt.max_mqueue_len;
+    /// The broker this configuration starts on this host, as it is for clients of a zone; none if there is no such zone.
+    pub fn of(config: &Config, zone: &str) -> Option<Shape> {
+        let zones = config.resolved_zones();
+        let settings = zones.of(zones.find(zone)?);
+        let queue_max = settings.max_mqueue_len;
+        let has_section = config.zones.contains_key(zone);
+        let mqtt_section = if has_section { format!("zones.{zone}.mqtt") } else { "mqtt".to_owned() };
         let shards = host::shard_count(config.node.shards);
         let backlogs =
             config.listeners.enabled().map(|(_, _, listener)| u64::from(listener.tcp_options.backlog));
-        Shape {
+        Some(Shape {
             shards: shards as u64,
             private_fd_tables: config.node.private_fd_tables,
             reserved_descriptors: host::reserved_descriptors(config, shards),
             backlog: backlogs.min().unwrap_or(0),
             lane_capacity: config.mesh.lane_capacity as u64,
-            inflight_max: u64::from(config.mqtt.max_inflight),
-            queue_max: (queue_max != ringmq_core::config::Limit::INFINITY).then_some(queue_max.0 as u64),
+            mqtt_section,
+            inflight_max: u64::from(settings.max_inflight),
+            queue_max: (queue_max != Limit::INFINITY).then_some(queue_max.0 as u64),
             data_dir: config.node.data_dir.clone(),
-        }
+        })
     }
 }
 
@@ -52,7 +60,7 @@ impl Default for Shape {
     fn default() -> Shape {
         let mut config = Config::default();
         config.node.shards = 2;
-        Shape::of(&config)
+        Shape::of(&config, ringmq_core::config::Zones::DEFAULT_NAME).unwrap()
     }
 }
 

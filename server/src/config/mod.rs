@@ -28,7 +28,7 @@ use ringmq_access::authentication::{Anonymous, AuthenticationConfig, ElementConf
 use ringmq_access::authorization::AuthorizationConfig;
 use ringmq_access::bans::FlappingConfig;
 use ringmq_control::DashboardConfig;
-use ringmq_core::config::{MqttConfig, RetainerConfig};
+use ringmq_core::config::{MqttConfig, RetainerConfig, Zones};
 use ringmq_shards::config::{
     DataPlaneConfig, ListenersConfig, MeshConfig, NodeConfig, OverloadConfig, QuotaConfig,
 };
@@ -105,12 +105,17 @@ impl Config {
             listeners: self.listeners.clone(),
             overload_protection: self.overload_protection.clone(),
             quota: self.quota.clone(),
-            zones: zones_of(self),
+            zones: self.resolved_zones(),
             retainer: self.retainer.clone(),
             sessions: self.sessions.clone(),
             durability: self.durability.clone(),
             persistence: self.persistence.clone(),
         }
+    }
+
+    /// What holds in each zone.
+    pub fn resolved_zones(&self) -> Zones {
+        zones_of(self)
     }
 
     /// Every chain of authentication.

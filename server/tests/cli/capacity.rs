@@ -62,6 +62,22 @@ fn twice_the_clients_take_twice_what_is_not_fixed() {
 }
 
 #[test]
+fn bounds_are_those_of_the_zone_that_the_clients_come_through() {
+    let queue_of = |line: &str| {
+        let settings = "--set mqtt.max_mqueue_len=100 --set zones.small.mqtt.max_mqueue_len=10";
+        let plan = json(&format!("{settings} --connections 10 --offline 500 --offline-sessions 10 {line}"));
+        let limits = plan["limits"].as_array().unwrap();
+        let limit = limits.iter().find(|limit| limit["name"] == "queue of one session").unwrap();
+        (limit["available"].as_f64().unwrap(), limit["remedy"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(queue_of(""), (100.0, "raise mqtt.max_mqueue_len".to_owned()));
+    assert_eq!(queue_of("--zone small"), (10.0, "raise zones.small.mqtt.max_mqueue_len".to_owned()));
+    let general = queue_of("--set zones.default.mqtt.max_mqueue_len=20");
+    assert_eq!(general, (20.0, "raise zones.default.mqtt.max_mqueue_len".to_owned()));
+    capacity("--connections 1 --zone nowhere").assert_refused(1, &["--zone nowhere", "\"default\""]);
+}
+
+#[test]
 fn wrong_numbers_and_files_are_refused() {
     for line in [
         "",
