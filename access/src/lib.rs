@@ -12,4 +12,5 @@ pub mod bans;
 mod clock;
 pub mod guard;
 mod json_lines;
+pub mod quotas;
 pub mod sources;

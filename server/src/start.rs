@@ -8,11 +8,13 @@ use crate::host::{self, HostError};
 use crate::logging::{self, LogError};
 use crate::reload::Reloader;
 use crate::signals::{self, Request};
+use ringmq_access::quotas::QuotaKeeper;
 use ringmq_control::{Control, ControlError, ControlNode, ControlSocket};
 use ringmq_shards::DataPlane;
 use ringmq_shards::durability::DurabilityLevel;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The version of this binary.
@@ -79,7 +81,10 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     let requests =
         signals::receive().map_err(|source| StartError::System { what: "receive signals", source })?;
     let (access_control, access) = AccessControl::open(&config)?;
-    let plane = ringmq_shards::start(config.data_plane(), access)?;
+    let usage = Arc::default();
+    let quotas = QuotaKeeper::start(&config.node.data_dir, &config.quota, &usage)
+        .map_err(|source| StartError::System { what: "start the thread that keeps quotas", source })?;
+    let plane = ringmq_shards::start(config.data_plane(), access, usage)?;
     let control = match socket {
         Some(socket) => Some(start_control(socket, &config, &plane, started)?),
         None => None,
@@ -91,7 +96,7 @@ pub fn serve(config: Config, sources: Sources) -> Result<(), StartError> {
     while let Ok(Request::Reload) = requests.recv() {
         reloader.reload(&plane);
     }
-    stop(&config, plane, control);
+    stop(&config, plane, control, quotas);
     Ok(())
 }
 
@@ -155,7 +160,7 @@ fn reachable(address: SocketAddr) -> (IpAddr, u16) {
 }
 
 /// Stops in order: load balancers are told first, clients next, and the endpoints go last.
-fn stop(config: &Config, plane: DataPlane, control: Option<Control>) {
+fn stop(config: &Config, plane: DataPlane, control: Option<Control>, quotas: Option<QuotaKeeper>) {
     tracing::info!("stopping");
     let limit = Duration::from_millis(config.node.shutdown_timeout.as_ms()).saturating_add(SHUTDOWN_GRACE);
     watch_shutdown(limit);
@@ -163,6 +168,8 @@ fn stop(config: &Config, plane: DataPlane, control: Option<Control>) {
         control.announce_stopping();
     }
     plane.shutdown();
+    // Nothing more is published; what was is written.
+    drop(quotas);
     if let Some(control) = control {
         control.shutdown();
     }

@@ -1,17 +1,21 @@
 //! What clients and users have published, measured against what they may. Nothing is touched for those without quotas.
 //!
 //! A [`Usage`] is looked up once per connection and kept with it; a publication costs one atomic operation for each bound.
-//! Clients are looked up on their home shard alone. Users are shared by all shards, behind a lock that is taken once per
-//! CONNECT and never on the way of a message.
+//! Names are shared by all shards, behind many locks, one of which is taken once per CONNECT and none on the way of a message.
+//! Whoever wants to keep what was used of a day beyond the process reads it here; nothing is written to a file.
 
 use crate::config::Allowance;
 use ringmq_core::config::Rate;
-use ringmq_core::hash::SeededMap;
+use ringmq_core::hash::{SeededMap, hash_str};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Names a register remembers beside those that are connected. The rest are forgotten from here on, in no order.
-const NAMES_MAX: usize = 65_536;
+/// Parts of a register, each with a lock of its own: to go through one takes a fraction of a millisecond.
+const PARTS: usize = 128;
+/// Names a part remembers beside those that are connected. The rest are forgotten from here on, in no order.
+const NAMES_MAX: usize = 2_048;
+/// Bytes that such names may have together. Client identifiers can be long.
+const NAME_BYTES_MAX: usize = 256 << 10;
 const DAY_MS: u64 = 86_400_000;
 /// The lower part of a window counts, the upper part is its number, of which the last bits are kept.
 const COUNT_BITS: u32 = 40;
@@ -53,10 +57,33 @@ impl Window {
         let _ = self.0.fetch_update(Relaxed, Relaxed, less);
     }
 
-    /// Whether something came in this period.
-    fn is_used(&self, number: u64) -> bool {
+    /// How much came in this period.
+    fn used(&self, number: u64) -> u64 {
         let packed = self.0.load(Relaxed);
-        packed >> COUNT_BITS == number & NUMBER_MAX && packed & COUNT_MAX > 0
+        if packed >> COUNT_BITS == number & NUMBER_MAX { packed & COUNT_MAX } else { 0 }
+    }
+
+    /// So much came in this period, before anything was counted here.
+    fn restore(&self, number: u64, used: u64) {
+        self.0.store((number & NUMBER_MAX) << COUNT_BITS | used.min(COUNT_MAX), Relaxed);
+    }
+}
+
+/// What somebody has published in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayUsage {
+    /// The day, counted from the first of 1970.
+    pub day: u64,
+    /// Messages; 0 where they are not bounded.
+    pub messages: u64,
+    /// Bytes; 0 where they are not bounded.
+    pub bytes: u64,
+}
+
+impl DayUsage {
+    /// The day at this many milliseconds since 1970.
+    pub fn day_at(wall_ms: u64) -> u64 {
+        wall_ms / DAY_MS
     }
 }
 
@@ -102,7 +129,14 @@ impl Usage {
     fn is_used(&self, allowance: &Allowance, at: Moment) -> bool {
         let bounds = bounds(allowance, at);
         let mut windows = self.windows.iter().zip(bounds);
-        windows.any(|(window, bound)| bound.is_some_and(|bound| window.is_used(bound.number)))
+        windows.any(|(window, bound)| bound.is_some_and(|bound| window.used(bound.number) > 0))
+    }
+
+    /// What was used of a day; none if nothing was.
+    fn of_day(&self, day: u64) -> Option<DayUsage> {
+        let [_, _, messages, bytes] = &self.windows;
+        let used = DayUsage { day, messages: messages.used(day), bytes: bytes.used(day) };
+        (used.messages > 0 || used.bytes > 0).then_some(used)
     }
 }
 
@@ -112,7 +146,7 @@ fn bounds(allowance: &Allowance, at: Moment) -> [Option<Bound>; 4] {
         let bound = Bound { number: at.ms / rate.period_ms.max(1), max: rate.amount };
         (!rate.is_infinite()).then_some(bound)
     };
-    let of_day = |max: u64| (max > 0).then_some(Bound { number: at.wall_ms / DAY_MS, max });
+    let of_day = |max: u64| (max > 0).then_some(Bound { number: DayUsage::day_at(at.wall_ms), max });
     [
         of_rate(allowance.messages),
         of_rate(allowance.bytes),
@@ -121,31 +155,38 @@ fn bounds(allowance: &Allowance, at: Moment) -> [Option<Bound>; 4] {
     ]
 }
 
-/// The usage of everybody by name. Bounded by [`NAMES_MAX`], or a third more than are connected.
+/// The usage of those names that fall to one part. Bounded by [`NAMES_MAX`] and [`NAME_BYTES_MAX`], or a third more than are
+/// connected.
 #[derive(Debug)]
-pub struct Register {
-    names: SeededMap<Box<str>, Arc<Usage>>,
-    /// At so many names the register is gone through.
-    trim_at: usize,
+struct Part {
+    names: SeededMap<Arc<str>, Arc<Usage>>,
+    name_bytes: usize,
+    /// At so many names, or bytes of names, it is gone through.
+    trim_at: (usize, usize),
 }
 
-impl Default for Register {
-    fn default() -> Register {
-        Register { names: SeededMap::default(), trim_at: NAMES_MAX }
+impl Default for Part {
+    fn default() -> Part {
+        Part { names: SeededMap::default(), name_bytes: 0, trim_at: (NAMES_MAX, NAME_BYTES_MAX) }
     }
 }
 
-impl Register {
-    /// What this name has published, shared by all who ask for it while it is remembered.
-    pub fn open(&mut self, name: &str, allowance: &Allowance, at: Moment) -> Arc<Usage> {
+impl Part {
+    fn open(&mut self, name: &str, allowance: &Allowance, at: Moment) -> Arc<Usage> {
         if let Some(usage) = self.names.get(name) {
             return Arc::clone(usage);
         }
-        if self.names.len() >= self.trim_at {
+        if self.names.len() >= self.trim_at.0 || self.name_bytes >= self.trim_at.1 {
             self.trim(allowance, at);
         }
+        self.add(name)
+    }
+
+    fn add(&mut self, name: &str) -> Arc<Usage> {
         let usage = Arc::new(Usage::default());
-        self.names.insert(name.into(), Arc::clone(&usage));
+        if self.names.insert(name.into(), Arc::clone(&usage)).is_none() {
+            self.name_bytes += name.len();
+        }
         usage
     }
 
@@ -153,27 +194,76 @@ impl Register {
     fn trim(&mut self, allowance: &Allowance, at: Moment) {
         let is_connected = |usage: &Arc<Usage>| Arc::strong_count(usage) > 1;
         self.names.retain(|_, usage| is_connected(usage) || usage.is_used(allowance, at));
-        let mut excess = self.names.len().saturating_sub(NAMES_MAX - NAMES_MAX / 4);
-        self.names.retain(|_, usage| {
-            let is_kept = excess == 0 || is_connected(usage);
-            excess -= usize::from(!is_kept);
+        let mut names = self.names.len();
+        let mut bytes: usize = self.names.keys().map(|name| name.len()).sum();
+        self.names.retain(|name, usage| {
+            let is_excess = names > NAMES_MAX - NAMES_MAX / 4 || bytes > NAME_BYTES_MAX - NAME_BYTES_MAX / 4;
+            let is_kept = !is_excess || is_connected(usage);
+            if !is_kept {
+                (names, bytes) = (names - 1, bytes - name.len());
+            }
             is_kept
         });
+        self.name_bytes = bytes;
         // So that going through all of them costs each name that comes a few steps, however many are connected.
-        self.trim_at = NAMES_MAX.max(self.names.len() + self.names.len() / 3 + 1);
+        self.trim_at = (NAMES_MAX.max(names + names / 3 + 1), NAME_BYTES_MAX.max(bytes + bytes / 3 + 1));
     }
 }
 
-/// The usage of all users, over all shards.
-#[derive(Debug, Default)]
-pub struct SharedRegister(Mutex<Register>);
+/// The usage of everybody by name, over all shards.
+#[derive(Debug)]
+pub struct Register {
+    parts: Box<[Mutex<Part>]>,
+}
 
-impl SharedRegister {
-    /// As [`Register::open`].
-    pub fn open(&self, name: &str, allowance: &Allowance, at: Moment) -> Arc<Usage> {
-        // A shard that panicked has left a map behind that is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).open(name, allowance, at)
+impl Default for Register {
+    fn default() -> Register {
+        Register { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
     }
+}
+
+impl Register {
+    /// What this name has published, shared by all who ask for it while it is remembered.
+    pub fn open(&self, name: &str, allowance: &Allowance, at: Moment) -> Arc<Usage> {
+        self.part_of(name).open(name, allowance, at)
+    }
+
+    /// What a name had used of a day before the process began. Call before anybody connects.
+    pub fn restore(&self, name: &str, used: DayUsage) {
+        let usage = self.part_of(name).add(name);
+        let [_, _, messages, bytes] = &usage.windows;
+        messages.restore(used.day, used.messages);
+        bytes.restore(used.day, used.bytes);
+    }
+
+    /// Everybody who has used something of this day.
+    pub fn of_day(&self, day: u64) -> impl Iterator<Item = (Arc<str>, DayUsage)> {
+        self.parts.iter().flat_map(move |part| {
+            let part = lock(part);
+            let used =
+                part.names.iter().filter_map(|(name, usage)| Some((Arc::clone(name), usage.of_day(day)?)));
+            used.collect::<Vec<_>>()
+        })
+    }
+
+    fn part_of(&self, name: &str) -> MutexGuard<'_, Part> {
+        // The bits that tables place their entries by are others.
+        lock(&self.parts[(hash_str(name) >> 32) as usize % PARTS])
+    }
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    // A shard that panicked has left a map behind that is whole.
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What all clients and all users have published.
+#[derive(Debug, Default)]
+pub struct Registers {
+    /// By client identifier.
+    pub clients: Register,
+    /// By user name.
+    pub users: Register,
 }
 
 #[cfg(test)]
@@ -232,7 +322,7 @@ mod tests {
     #[test]
     fn a_name_that_comes_back_finds_what_it_has_used() {
         let allowance = Allowance { messages_per_day: 2, ..Allowance::default() };
-        let mut register = Register::default();
+        let register = Register::default();
         assert_eq!(published(&register.open("a", &allowance, at(0)), &allowance, 1, 5, at(0)), 2);
         assert_eq!(published(&register.open("a", &allowance, at(5)), &allowance, 1, 5, at(5)), 0);
         assert_eq!(published(&register.open("b", &allowance, at(5)), &allowance, 1, 5, at(5)), 2);
@@ -241,17 +331,45 @@ mod tests {
     #[test]
     fn names_without_end_take_bounded_memory_and_those_connected_are_kept() {
         let allowance = Allowance { messages_per_day: 1, ..Allowance::default() };
-        let mut register = Register::default();
-        let connected = register.open("connected", &allowance, at(0));
-        assert!(connected.try_publish(&allowance, 1, at(0)));
-        for number in 0..3 * NAMES_MAX {
-            let usage = register.open(&format!("n{number}"), &allowance, at(0));
-            assert!(usage.try_publish(&allowance, 1, at(0)));
-            assert!(register.names.len() <= NAMES_MAX + 1);
+        for padding in [0, 6_000] {
+            let mut part = Part::default();
+            let connected = part.open("connected", &allowance, at(0));
+            assert!(connected.try_publish(&allowance, 1, at(0)));
+            for number in 0..3 * NAMES_MAX {
+                let usage = part.open(&format!("{number:padding$}"), &allowance, at(0));
+                assert!(usage.try_publish(&allowance, 1, at(0)));
+                assert!(part.names.len() <= NAMES_MAX + 1 && part.name_bytes <= NAME_BYTES_MAX + padding + 5);
+            }
+            assert_eq!(part.name_bytes, part.names.keys().map(|name| name.len()).sum::<usize>());
+            assert!(!part.open("connected", &allowance, at(0)).try_publish(&allowance, 1, at(0)));
+            // The day after nobody has used anything.
+            part.trim(&allowance, at(DAY_MS));
+            assert_eq!((part.names.len(), part.name_bytes), (1, "connected".len()));
         }
-        assert!(!register.open("connected", &allowance, at(0)).try_publish(&allowance, 1, at(0)));
-        // The day after nobody has used anything.
-        register.trim(&allowance, at(DAY_MS));
-        assert_eq!(register.names.len(), 1);
+    }
+
+    #[test]
+    fn what_was_used_of_a_day_goes_on_in_another_register() {
+        let allowance =
+            Allowance { messages_per_day: 3, bytes_per_day: ByteSize(100), ..Allowance::default() };
+        let (register, next) = (Register::default(), Register::default());
+        assert_eq!(published(&register.open("a", &allowance, at(0)), &allowance, 20, 2, at(0)), 2);
+        assert_eq!(published(&register.open("b", &allowance, at(0)), &allowance, 90, 1, at(0)), 1);
+        register.open("idle", &allowance, at(0));
+        assert_eq!(register.of_day(DAY + 1).count(), 0);
+        for (name, used) in register.of_day(DAY) {
+            next.restore(&name, used);
+        }
+        let used = |register: &Register| {
+            let mut used: Vec<_> = register.of_day(DAY).collect();
+            used.sort_by(|a, b| a.0.cmp(&b.0));
+            used
+        };
+        assert_eq!(used(&next), used(&register));
+        let left = |name: &str, bytes, ms| {
+            published(&next.open(name, &allowance, at(ms)), &allowance, bytes, 9, at(ms))
+        };
+        assert_eq!((left("a", 1, 1), left("b", 20, 1), left("idle", 1, 1)), (1, 0, 3));
+        assert_eq!((left("a", 1, DAY_MS), left("b", 20, DAY_MS)), (3, 3));
     }
 }

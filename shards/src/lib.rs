@@ -4,7 +4,7 @@
 
 pub mod access;
 mod affinity;
-mod allowance;
+pub mod allowance;
 mod clock;
 pub mod config;
 pub mod durability;

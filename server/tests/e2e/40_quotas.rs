@@ -109,3 +109,32 @@ fn a_client_that_cannot_be_told_is_closed_and_may_be_lied_to_where_that_is_asked
         assert_eq!(broker.metric("messages.dropped.quota_exceeded"), if is_closed { 2 } else { 6 });
     }
 }
+
+#[test]
+fn what_was_used_of_the_day_outlives_the_process_and_is_counted_on() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = format!("node.data_dir={}", data.path().display());
+    let settings = [data_dir.as_str(), "quota.client.messages_per_day=6", "quota.user.bytes_per_day=100"];
+    let start = |shards| Broker::with(shards, &settings);
+    let login = |id: &str| Login::v5(id).user_name("user");
+    let accepted =
+        |broker: &Broker, id: &str, most| publish_to_the_end(&mut login(id).open(broker), "q", most);
+    let broker = start(2);
+    assert_eq!(accepted(&broker, "a", 4), 4);
+    drop(broker);
+    let mut broker = start(4);
+    assert_eq!(accepted(&broker, "a", 9), 2, "four were published before");
+    assert_eq!(accepted(&broker, "b", 1), 1);
+    let is_kept = |text: &str| {
+        std::fs::read_to_string(data.path().join("quota.jsonl")).is_ok_and(|file| file.contains(text))
+    };
+    until("what b has published is in the file", || is_kept("\"who\":\"b\""));
+    broker.signal("KILL");
+    broker.wait(PATIENCE).expect("nobody survives that");
+    let broker = start(1);
+    assert_eq!((accepted(&broker, "a", 9), accepted(&broker, "b", 9)), (0, 5));
+    let mut client = login("c").open(&broker);
+    // Twelve messages of two bytes.
+    assert_eq!(client.publish(message("q", "x".repeat(76)).qos(1)), ReasonCode::QuotaExceeded);
+    assert!(!client.publish(message("q", "x".repeat(75)).qos(1)).is_error());
+}

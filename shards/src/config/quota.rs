@@ -46,6 +46,12 @@ impl Allowance {
 }
 
 impl QuotaConfig {
+    /// Whether anything is bounded by the day.
+    pub fn is_daily(&self) -> bool {
+        let of_day = |allowance: &Allowance| allowance.messages_per_day > 0 || allowance.bytes_per_day.0 > 0;
+        of_day(&self.client) || of_day(&self.user)
+    }
+
     /// Whether a client with or without a user name has any bound.
     pub fn concerns(&self, has_user_name: bool) -> bool {
         self.client.is_bounded() || has_user_name && self.user.is_bounded()

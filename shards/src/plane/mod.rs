@@ -5,6 +5,7 @@ mod tables;
 
 use crate::access::Access;
 use crate::affinity::allowed_cores;
+use crate::allowance::Registers;
 use crate::clock::Clock;
 use crate::config::{Bind, DataPlaneConfig, ListenersConfig, NetBackend};
 use crate::mesh::{Bell, Signal, build_mesh};
@@ -135,11 +136,15 @@ struct RunningShard {
     bell: Bell,
 }
 
-/// Opens all listeners and starts all shards.
+/// Opens all listeners and starts all shards. What clients publish is added to `usage`, where it is bounded.
 ///
 /// # Errors
 /// [`StartError`]; shards started before are stopped again.
-pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPlane, StartError> {
+pub fn start(
+    config: DataPlaneConfig,
+    access: Arc<dyn Access>,
+    usage: Arc<Registers>,
+) -> Result<DataPlane, StartError> {
     probe_io_uring().map_err(|source| StartError::IoUring { source })?;
     let backend = choose_backend(config.node.net_backend)?;
     let cores = allowed_cores();
@@ -168,7 +173,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
         true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
         false => Tables::shared(),
     };
-    let (user_usage, retained) = (Arc::default(), retained_quota(&config));
+    let retained = retained_quota(&config);
     let (mut controls, mut built) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     let (journals, mut remembered) = kept.split();
     for (index, (mesh, journal)) in meshes.into_iter().zip(journals).enumerate() {
@@ -182,7 +187,7 @@ pub fn start(config: DataPlaneConfig, access: Arc<dyn Access>) -> Result<DataPla
             limits: Arc::clone(&limits),
             layers: Arc::clone(&layers),
             access: Arc::clone(&access),
-            user_usage: Arc::clone(&user_usage),
+            usage: Arc::clone(&usage),
             retained: Arc::clone(&retained),
             control: requests,
             journal,

@@ -25,7 +25,7 @@ pub use lanes::{Handover, LaneMessage};
 pub use outlets::{Command, SCRATCH_KEPT};
 
 use crate::access::Access;
-use crate::allowance::{Register, SharedRegister};
+use crate::allowance::Registers;
 use crate::config::DataPlaneConfig;
 use crate::durability::DurabilityLevel;
 use crate::log_port::LogPort;
@@ -84,8 +84,8 @@ pub struct ShardParts {
     pub layers: Arc<[Layers]>,
     /// Who may enter and what they may do.
     pub access: Arc<dyn Access>,
-    /// What users have published, over all shards.
-    pub user_usage: Arc<SharedRegister>,
+    /// What clients and users have published, over all shards, where that is bounded.
+    pub usage: Arc<Registers>,
     /// Retained messages, over all shards.
     pub retained: Arc<Quota>,
     /// Requests of the control plane.
@@ -114,9 +114,7 @@ pub struct Shard {
     parking: Parking,
     crowd: Crowd,
     revision: Revision,
-    /// What this shard's clients have published, where that is bounded.
-    client_usage: Register,
-    user_usage: Arc<SharedRegister>,
+    usage: Arc<Registers>,
     /// What external sources are asked about clients.
     inquiries: Inquiries,
     sessions: Sessions,
@@ -196,7 +194,7 @@ impl Shard {
             limits,
             layers,
             access,
-            user_usage,
+            usage,
             retained,
             control,
             journal,
@@ -220,8 +218,7 @@ impl Shard {
             parking: Parking::default(),
             crowd: Crowd::default(),
             revision: Revision::default(),
-            client_usage: Register::default(),
-            user_usage,
+            usage,
             inquiries,
             sessions: Sessions::default(),
             index: FilterIndex::new(),

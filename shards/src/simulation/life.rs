@@ -79,7 +79,7 @@ impl Life {
                 limits: Arc::clone(&limits),
                 layers: Arc::from(vec![Layers::default()]),
                 access: Arc::new(Everybody),
-                user_usage: Arc::default(),
+                usage: Arc::default(),
                 retained: Arc::clone(&retained),
                 control: requests,
                 journal,

@@ -25,8 +25,8 @@ impl Shard {
         let subject = &guest.subject;
         let user_name = subject.user_name.as_deref().filter(|_| user.is_bounded());
         let meter = Meter {
-            client: client.is_bounded().then(|| self.client_usage.open(&subject.client_id, client, at)),
-            user: user_name.map(|name| self.user_usage.open(name, user, at)),
+            client: client.is_bounded().then(|| self.usage.clients.open(&subject.client_id, client, at)),
+            user: user_name.map(|name| self.usage.users.open(name, user, at)),
         };
         let is_metered = meter.client.is_some() || meter.user.is_some();
         guest.meter = is_metered.then_some(meter);
