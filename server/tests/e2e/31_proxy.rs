@@ -227,3 +227,22 @@ fn a_certificate_that_the_balancer_has_found_good_names_the_client() {
         }
     });
 }
+
+#[test]
+fn the_server_that_a_client_asked_its_balancer_for_is_known() {
+    let mountpoint = "listeners.tcp.balanced.mountpoint=${sni}/";
+    at_shards(&[&SETTINGS[..], &[mountpoint]].concat(), |broker| {
+        let address = broker.listener("tcp:balanced");
+        let mut watcher = Login::v5("watcher").open(broker);
+        watcher.subscribe("#", 1);
+        for server in ["plant.example", "home.example"] {
+            let field = [&[0x02, 0, server.len() as u8][..], server.as_bytes()].concat();
+            let header = binary(1, 0x11, &[&addresses()[..12], &field].concat());
+            let mut client = Login::v5(server).open_over(begun_with(address, &header));
+            client.publish(message("a", "x").qos(1));
+            assert_eq!(watcher.receive().topic, format!("{server}/a"));
+        }
+        let (_, connack) = Login::v5("nowhere").answer_over(begun_with(address, TEXT));
+        assert_eq!(connack.code, ReasonCode::NotAuthorized.as_u8());
+    });
+}

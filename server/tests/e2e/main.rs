@@ -23,6 +23,8 @@ mod changed_shards;
 mod connect;
 #[path = "15_disconnect_reasons.rs"]
 mod disconnect_reasons;
+#[path = "44_entrances.rs"]
+mod entrances;
 #[path = "42_first_bytes.rs"]
 mod first_bytes;
 #[path = "12_flow_control.rs"]

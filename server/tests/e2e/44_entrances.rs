@@ -1,0 +1,132 @@
+//! Who comes through a listener at all: by address, by how often, and with the secret of a device.
+
+use crate::harness::*;
+use ring::hmac;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+/// An address of this host at the port of a listener.
+fn at(broker: &Broker, listener: &str, address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, broker.listener(listener).port())
+}
+
+#[test]
+fn addresses_that_are_not_served_are_closed_before_they_have_said_a_word() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return eprintln!("skipped: this host has no IPv6");
+    }
+    let settings = [
+        "listeners.tcp.both.bind=[::]:0",
+        "listeners.tcp.both.access_rules=['deny 127.0.0.0/8', 'allow all']",
+        "listeners.tcp.few.bind=127.0.0.1:0",
+        "listeners.tcp.few.access_rules=['allow 127.0.0.1', 'deny all']",
+        "listeners.ws.nobody.bind=127.0.0.1:0",
+        "listeners.ws.nobody.access_rules=['deny all']",
+    ];
+    at_shards(&settings, |broker| {
+        let (old, new) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+        for address in [at(broker, "tcp:both", old), at(broker, "ws:nobody", old)] {
+            assert_eq!(read_to_close(&mut connect(address)), b"");
+        }
+        for address in [at(broker, "tcp:both", new), at(broker, "tcp:few", old)] {
+            Login::v5("served").open_over(connect(address)).ping();
+        }
+        broker.wait_metric("connections.refused", 2);
+    });
+}
+
+#[test]
+fn other_addresses_are_served_after_sighup_and_what_needs_a_restart_is_named() {
+    let place = Configured::new();
+    let file = |rule: &str, max_connections: &str| {
+        let listener = "[listeners.tcp.watched]\nbind = \"127.0.0.1:0\"\n";
+        let text = format!("{listener}access_rules = [\"{rule}\"]\nmax_connections = {max_connections}\n");
+        place.write("ringmq.toml", &text)
+    };
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringmq"));
+    command.args(["--config", &file("allow all", "10"), "--set", "listeners.tcp.default.bind=127.0.0.1:0"]);
+    command.args(["--set", "dashboard.listeners.http.bind=127.0.0.1:0", "--set", "node.shards=2"]);
+    command.current_dir(data.path());
+    let broker = started_with(command, data);
+    let address = broker.listener("tcp:watched");
+    let mut early = Login::v5("early").open_over(connect(address));
+    file("deny all", "11");
+    let logged = broker.reload();
+    for (key, fate) in [
+        ("listeners.tcp.watched.access_rules", "changed"),
+        ("listeners.tcp.watched.max_connections", "it needs a restart"),
+    ] {
+        let line =
+            logged.lines().find(|line| line.contains(key)).unwrap_or_else(|| panic!("{key}: {logged}"));
+        assert!(line.contains(fate), "{line}");
+    }
+    until("nobody is served", || (0..8).all(|_| read_to_close(&mut connect(address)).is_empty()));
+    early.ping();
+}
+
+#[test]
+fn clients_that_come_and_go_too_often_are_banned_and_stay_so_after_a_restart() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = format!("node.data_dir={}", data.path().display());
+    let settings = [
+        data_dir.as_str(),
+        "flapping_detect.enable=true",
+        "flapping_detect.max_count=3",
+        "flapping_detect.window_time=1h",
+        "flapping_detect.ban_time=1h",
+    ];
+    let broker = Broker::with(2, &settings);
+    for _ in 0..3 {
+        Login::v5("restless").open(&broker).disconnect();
+    }
+    for _ in 0..2 {
+        Login::v5("calm").open(&broker).disconnect();
+    }
+    until("it is banned", || Login::v5("restless").answer(&broker).1.code == 0x8A);
+    Login::v311("restless").refused(&broker, 5);
+    Login::v5("calm-2").open(&broker).ping();
+    drop(broker);
+    let broker = Broker::with(1, &settings);
+    Login::v5("restless").refused(&broker, 0x8A);
+    Login::v5("calm").open(&broker).ping();
+}
+
+/// A device that signs in with this secret, by this method; what it signs is of the moment 789, whatever it says.
+fn device_at(moment: &str, version: ProtocolVersion, method: &str, secret: &str) -> Login {
+    let algorithm =
+        if method == "hmacsha1" { hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY } else { hmac::HMAC_SHA256 };
+    let signed = b"clientId12345deviceNamelampproductKeyp1timestamp789";
+    let tag = hmac::sign(&hmac::Key::new(algorithm, secret.as_bytes()), signed);
+    let digits: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let client_id = format!("12345|securemode=3,signmethod={method},timestamp={moment}|");
+    Login::new(version, &client_id).user_name("lamp&p1").password(digits.as_bytes())
+}
+
+#[test]
+fn devices_enter_with_their_secret_and_are_told_that_another_is_wrong() {
+    let place = Configured::new();
+    let file = place.write("devices.csv", "product_key,device_name,device_secret\np1,lamp,hush-hush\n");
+    let place = place.set(&format!("authentication=[{{mechanism = 'device_secret', file = '{file}'}}]"));
+    place.at_shards(|broker| {
+        for version in VERSIONS {
+            let v5 = version == ProtocolVersion::V5;
+            let wrong = if v5 { 0x86 } else { 4 };
+            let device = |version, method, secret| device_at("789", version, method, secret);
+            for method in ["hmacsha1", "hmacsha256"] {
+                device(version, method, "hush-hush").open(broker).ping();
+                let good = device(version, method, "hush-hush");
+                for login in [
+                    device(version, method, "another"),
+                    good.clone().password(b""),
+                    good.clone().user_name("lamp&p2"),
+                    good.clone().user_name("fan&p1"),
+                    device_at("790", version, method, "hush-hush"),
+                ] {
+                    login.refused(broker, wrong);
+                }
+            }
+            // No device, and nobody else is asked.
+            Login::new(version, "plain").user_name("lamp&p1").refused(broker, if v5 { 0x87 } else { 5 });
+        }
+    });
+}
