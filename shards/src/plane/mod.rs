@@ -153,12 +153,11 @@ pub fn start(
     let open = config.listeners.enabled();
     let mut listeners: Vec<BoundListener> =
         open.map(|(kind, name, listener)| bind(kind, name, listener, shards)).collect::<Result<_, _>>()?;
-    let addresses = listeners.iter().map(address_of).collect();
     let limits = ListenerTerms::of(&config);
     let cells: Arc<[Arc<ShardCells>]> = (0..shards).map(|_| Arc::default()).collect();
     let mut plane = DataPlane {
         listeners: config.listeners.clone(),
-        addresses,
+        addresses: listeners.iter().map(address_of).collect(),
         metrics: MetricsReader::new(Arc::clone(&cells)),
         shards: Vec::with_capacity(shards),
         logs: None,
@@ -169,10 +168,7 @@ pub fn start(
     let clock = Clock::start();
     let kept = Kept::open(&config, shards, WallClock::at(clock.now()))?;
     let config = Arc::new(config);
-    let mut tables = match config.node.private_fd_tables {
-        true => Tables::new(shards, &listeners).map_err(|source| StartError::Mesh { shards, source })?,
-        false => Tables::shared(),
-    };
+    let mut tables = tables_of(&config, shards, &listeners)?;
     let retained = retained_quota(&config);
     let (mut controls, mut built) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     let (journals, mut remembered) = kept.split();
@@ -213,6 +209,18 @@ pub fn start(
         tables.close_copies_of(index);
     }
     Ok(plane)
+}
+
+/// The descriptor tables of the shards' threads: one for all, or one for each.
+fn tables_of(
+    config: &DataPlaneConfig,
+    shards: usize,
+    listeners: &[BoundListener],
+) -> Result<Tables, StartError> {
+    if !config.node.private_fd_tables {
+        return Ok(Tables::shared());
+    }
+    Tables::new(shards, listeners).map_err(|source| StartError::Mesh { shards, source })
 }
 
 /// The bound of retained messages, 0 for none.
