@@ -40,3 +40,6 @@ impl BuildHasher for ProcessHasher {
 
 /// A hash map keyed by peer-chosen data, seeded with the process seed.
 pub type SeededMap<K, V> = hashbrown::HashMap<K, V, ProcessHasher>;
+
+/// A set of the same kind.
+pub type SeededSet<T> = hashbrown::HashSet<T, ProcessHasher>;

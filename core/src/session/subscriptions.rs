@@ -132,7 +132,8 @@ pub struct FilterVerdict {
 }
 
 impl Session {
-    /// Takes the filters of a SUBSCRIBE into the session. The driver enters the granted ones into the index.
+    /// Takes the filters of a SUBSCRIBE into the session, less those at the places in `denied`, which ascend. The driver enters
+    /// the granted ones into the index.
     ///
     /// # Errors
     /// No Local on a shared subscription [MQTT-3.8.3-4].
@@ -153,10 +154,11 @@ impl Session {
         let in_use = self.holds_id(subscribe.packet_id);
         let mut verdicts = Vec::with_capacity(checked.len());
         let filters = subscribe.filters.into_iter().zip(checked).enumerate();
+        let mut denied = denied.iter().copied().peekable();
         for (index, (SubscribeFilter { filter, mut options }, checked)) in filters {
-            let checked = checked.and_then(|shared| {
-                if denied.contains(&index) { Err(ReasonCode::NotAuthorized) } else { Ok(shared) }
-            });
+            let is_denied = denied.next_if_eq(&index).is_some();
+            let checked = checked
+                .and_then(|shared| if is_denied { Err(ReasonCode::NotAuthorized) } else { Ok(shared) });
             let shared = match checked {
                 Ok(shared) if !in_use => shared,
                 checked => {

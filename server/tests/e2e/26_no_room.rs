@@ -189,6 +189,29 @@ fn publishers_go_on_when_the_session_or_its_subscription_ends() {
     });
 }
 
+#[test]
+fn a_session_that_holds_back_publishers_changes_its_subscriptions_at_the_cost_of_the_change() {
+    let broker = Broker::with(2, &BLOCK);
+    let filters: Vec<String> = (0..20_000).map(|number| format!("many/{number}")).collect();
+    let asked: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 1)).collect();
+    let login = Login::persistent(ProtocolVersion::V5, "itself").with(Property::ReceiveMaximum(1));
+    let mut client = login.open_new(&broker);
+    client.subscribe_all(&asked[..10_000], &[]);
+    let mut publisher = Login::v5("publisher").open(&broker);
+    publish_texts(&mut publisher, "many/1", 1, 5);
+    publisher.settle();
+    // It holds back publishers of what it subscribes to now,
+    client.subscribe_all(&asked[10_000..], &[]);
+    publisher.settle();
+    let held = publisher.send(message("many/19999", "held").qos(1));
+    broker.wait_metric("publisher.holds", 1);
+    // and of nothing that it does not any more.
+    let names: Vec<&str> = filters.iter().map(String::as_str).collect();
+    assert!(client.unsubscribe(&names).iter().all(|code| *code == 0));
+    assert_eq!(publisher.expect_ack(AckKind::Puback, held), ReasonCode::NoMatchingSubscribers);
+    client.ping();
+}
+
 const STORE: [&str; 3] =
     ["persistence.max_bytes=4MB", "mqtt.max_mqueue_len=infinity", "persistence.segment_bytes=1MB"];
 /// Several times what a store of that size holds.

@@ -98,12 +98,15 @@ impl Shard {
                 Some((subscription, change)) => {
                     self.tally.bump(Metric::ClientSubscribe);
                     self.remember_subscription(key, &verdict.filter, subscription);
-                    self.enter(key, &verdict.filter, *subscription, *change == Change::Added);
+                    let is_new = *change == Change::Added;
+                    self.enter(key, &verdict.filter, *subscription, is_new);
+                    if is_new {
+                        self.follow_subscription(key, &verdict.filter, true);
+                    }
                 }
                 None => self.tally.bump(Metric::PacketsSubscribeError),
             }
         }
-        self.refresh_blocking(key);
         let suback = Suback {
             packet_id,
             reasons: verdicts.iter().map(|verdict| verdict.reason).collect(),
@@ -175,7 +178,7 @@ impl Shard {
         self.tally.bump(Metric::ClientUnsubscribe);
         self.forget_subscription(key, text);
         self.leave(key, text);
-        self.refresh_blocking(key);
+        self.follow_subscription(key, text, false);
         ReasonCode::Success
     }
 

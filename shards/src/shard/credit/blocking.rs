@@ -4,6 +4,7 @@
 use super::super::sessions::SessionKey;
 use super::super::{Shard, cx};
 use super::shortages::Shortage;
+use ringmq_core::hash::SeededSet;
 use ringmq_core::topic::TopicFilter;
 
 /// How often expired messages of blocking sessions are looked for.
@@ -19,7 +20,8 @@ impl Shard {
         }
         let filters = slot.session.subscriptions().filter_map(|(text, _)| TopicFilter::parse(text).ok());
         let own = filters.filter(|parsed| parsed.share.is_none());
-        let shortages: Vec<Shortage> = own.map(|parsed| Shortage::of(parsed.filter, settings)).collect();
+        let shortages: SeededSet<Shortage> =
+            own.map(|parsed| Shortage::of(parsed.filter, settings)).collect();
         if slot.connection.is_some() {
             self.credit.watched.push(key);
         }
@@ -43,7 +45,25 @@ impl Shard {
         }
     }
 
-    /// What a session subscribes to, or asks of its queue, has changed, or its client came.
+    /// A session subscribes to a filter from now on, or not any more. What this costs does not depend on its other subscriptions.
+    pub(in crate::shard) fn follow_subscription(&mut self, key: SessionKey, text: &str, is_new: bool) {
+        if !self.credit.blocking.contains_key(&key) {
+            return;
+        }
+        let Some(slot) = self.sessions.get(key) else { return };
+        let Ok(TopicFilter { share: None, filter }) = TopicFilter::parse(text) else { return };
+        let shortage = Shortage::of(filter, self.settings_of(slot));
+        let Some(shortages) = self.credit.blocking.get_mut(&key) else { return };
+        if is_new {
+            if shortages.insert(shortage.clone()) {
+                self.credit.withhold(&shortage, self.id);
+            }
+        } else if shortages.remove(&shortage) {
+            self.credit.grant(&shortage, self.id);
+        }
+    }
+
+    /// What a session asks of its queue has changed, or its client came.
     pub(in crate::shard) fn refresh_blocking(&mut self, key: SessionKey) {
         self.unblock(key);
         self.note_queued(key);

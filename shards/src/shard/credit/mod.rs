@@ -15,7 +15,7 @@ use super::lanes::LaneMessage;
 use super::sessions::SessionKey;
 use crate::metrics::Gauge;
 use crate::reactor::Token;
-use ringmq_core::hash::SeededMap;
+use ringmq_core::hash::{SeededMap, SeededSet};
 use ringmq_core::routing::{ShardId, ShardSet};
 use ringmq_core::time::Timestamp;
 use shortages::{Shortage, Shortages};
@@ -57,7 +57,7 @@ pub struct Credit {
     /// How many sessions of this shard are short in this way. Its store counts as one for each of those it remembers.
     lacking: SeededMap<Shortage, u32>,
     /// Sessions of this shard whose full queues hold back publishers, and of what.
-    blocking: SeededMap<SessionKey, Vec<Shortage>>,
+    blocking: SeededMap<SessionKey, SeededSet<Shortage>>,
     /// Those of them that are connected.
     watched: Vec<SessionKey>,
     /// When expired messages of blocking sessions are looked for.
