@@ -271,3 +271,20 @@ fn behind_a_mountpoint_it_is_asked_about_topics_as_the_client_knows_them() {
         assert_eq!(judge.take_asked(), ["w publish no/will yes/w/", "w publish yes/will yes/w/"]);
     });
 }
+
+#[test]
+fn a_packet_asks_a_bounded_number_of_questions_and_the_rest_is_denied() {
+    let judge = Judge::start();
+    judge.place(CACHED, RULES).at_shards(|broker| {
+        let mut client = Login::v5("c").open(broker);
+        judge.take_asked();
+        let filters: Vec<String> = (0..1500).map(|number| format!("yes/{number}")).collect();
+        let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 1)).collect();
+        let codes = client.subscribe_all(&filters, &[]);
+        assert_eq!(judge.take_asked().len(), 1024);
+        assert_eq!((&codes[..1024], &codes[1024..]), (&[1; 1024][..], &[0x87; 476][..]));
+        // What follows is asked about as ever.
+        assert_eq!(client.subscribe_all(&filters[1024..], &[]), [1; 476]);
+        assert_eq!(judge.take_asked().len(), 476);
+    });
+}

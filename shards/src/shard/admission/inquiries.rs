@@ -6,13 +6,17 @@ use crate::access::{Judgement, Question, Questions};
 use crate::reactor::Token;
 use crate::shard::Shard;
 use crate::shard::sessions::SessionKey;
+use hashbrown::HashTable;
 use ringmq_core::authorization::{
     Action, CacheTerms, Decision, DecisionCache, Permission, Policy, SourceIndex,
 };
 use ringmq_core::codec::{Frame, Packet, decode_packet};
-use ringmq_core::hash::SeededMap;
+use ringmq_core::hash::{SeededMap, hash_str};
 use ringmq_core::time::Timestamp;
 use smallvec::SmallVec;
+
+/// Questions that one packet may come to. A SUBSCRIBE may have more filters: those beyond are denied.
+const QUESTIONS_MAX: usize = 1024;
 
 /// What is asked, and what was answered, about the connected clients of a shard.
 #[derive(Debug, Default)]
@@ -28,9 +32,9 @@ pub struct Inquiries {
 #[derive(Debug, Default)]
 struct Asker {
     cache: DecisionCache,
-    /// What was decided for the packet that waits, or is being handled.
-    settled: Vec<(Wish, Permission)>,
-    /// What the packet waits for: as much as it has topics or filters.
+    /// What was decided for the packet that waits, or is being handled, by topics. At most [`QUESTIONS_MAX`].
+    settled: HashTable<(Wish, Permission)>,
+    /// What the packet waits for.
     open: Vec<Inquiry>,
 }
 
@@ -68,8 +72,8 @@ impl Inquiries {
     /// What sources and the rules behind them decided.
     pub fn find(&self, key: SessionKey, action: Action, topic: &str, now: Timestamp) -> Option<Permission> {
         let asker = self.askers.get(&key)?;
-        let is_it = |(wish, _): &&(Wish, Permission)| wish.action == action && *wish.topic == *topic;
-        match asker.settled.iter().find(is_it) {
+        let is_it = |(wish, _): &(Wish, Permission)| wish.action == action && *wish.topic == *topic;
+        match asker.settled.find(hash_str(topic), is_it) {
             Some((_, permission)) => Some(*permission),
             None => asker.cache.find(action, topic, now),
         }
@@ -78,7 +82,7 @@ impl Inquiries {
     /// The packet that waited for decisions has been handled.
     pub fn forget_settled(&mut self, key: SessionKey) {
         if let Some(asker) = self.askers.get_mut(&key) {
-            asker.settled = Vec::new();
+            asker.settled = HashTable::new();
         }
     }
 
@@ -89,6 +93,11 @@ impl Inquiries {
 
     fn is_waiting(&self, key: SessionKey) -> bool {
         self.askers.get(&key).is_some_and(|asker| !asker.open.is_empty())
+    }
+
+    /// How many more questions the packet may come to.
+    fn questions_left(&self, key: SessionKey) -> usize {
+        QUESTIONS_MAX.saturating_sub(self.askers.get(&key).map_or(0, |asker| asker.settled.len()))
     }
 
     /// The question that this answers, if it is still open.
@@ -102,7 +111,8 @@ impl Inquiries {
     fn settle(&mut self, key: SessionKey, wish: Wish, permission: Permission, now: Timestamp) -> bool {
         let (Some(asker), Some(terms)) = (self.askers.get_mut(&key), self.terms) else { return false };
         asker.cache.keep(wish.action, &wish.topic, permission, now, terms);
-        asker.settled.push((wish, permission));
+        let hash = |(wish, _): &(Wish, Permission)| hash_str(&wish.topic);
+        asker.settled.insert_unique(hash_str(&wish.topic), (wish, permission), hash);
         asker.open.is_empty()
     }
 }
@@ -135,7 +145,7 @@ impl Shard {
         must_wait
     }
 
-    /// What a packet wants that nobody has decided, and who is to be asked.
+    /// What a packet wants that nobody has decided, and who is to be asked, as far as it may ask.
     fn undecided(
         &self,
         token: Token,
@@ -167,6 +177,7 @@ impl Shard {
                     .filter_map(|asked| {
                         wish(Action::Subscribe { qos: asked.options.qos }, plain_filter(&asked.filter))
                     })
+                    .take(self.inquiries.questions_left(key))
                     .collect()
             }
             _ => SmallVec::new(),
