@@ -18,10 +18,10 @@ fn a_client_over_its_message_rate_is_slowed_and_loses_nothing() {
     });
 }
 
-#[test]
-fn a_client_over_its_byte_rate_is_slowed_and_loses_nothing() {
-    let settings = ["listeners.tcp.default.bytes_rate=20KB/s", "listeners.tcp.default.bytes_burst=20KB"];
-    let broker = Broker::with(2, &settings);
+/// A listener with these keys is slowed to 20 KB a second, after 40 KB at once.
+#[track_caller]
+fn expect_slowed_to_20_kb(settings: &[&str]) {
+    let broker = Broker::with(2, settings);
     let mut subscriber = Login::v5("subscriber").open(&broker);
     subscriber.subscribe("r", 1);
     let mut publisher = Login::v5("publisher").open(&broker);
@@ -30,6 +30,19 @@ fn a_client_over_its_byte_rate_is_slowed_and_loses_nothing() {
     publisher.publish_all(texts.iter().map(|text| message("r", text.clone()).qos(1)), 20);
     assert!(begun.elapsed() > Duration::from_millis(1_000), "40 KB at once, 80 KB in all");
     subscriber.expect_texts(texts);
+}
+
+#[test]
+fn a_client_over_its_byte_rate_is_slowed_and_loses_nothing() {
+    expect_slowed_to_20_kb(&[
+        "listeners.tcp.default.bytes_rate=20KB/s",
+        "listeners.tcp.default.bytes_burst=20KB",
+    ]);
+}
+
+#[test]
+fn a_byte_rate_may_be_written_as_emq_x_4_has_it() {
+    expect_slowed_to_20_kb(&["listeners.tcp.default.rate_limit='20480,40960'"]);
 }
 
 #[test]

@@ -155,6 +155,17 @@ fn each_filter_of_a_subscribe_has_its_own_answer() {
 }
 
 #[test]
+fn a_million_denied_filters_are_answered_while_others_are_served() {
+    let rules = "{deny, all, subscribe, [{eq, \"#\"}]}.\n{allow, all}.\n";
+    let broker = Configured::new().set("mqtt.max_packet_size=8MB").with_rules(rules).broker(1);
+    let mut client = Login::v5("c").open(&broker);
+    let codes =
+        client.subscribe_all(&[&[("a", 1)][..], &vec![("#", 0); 1_000_000], &[("b", 2)]].concat(), &[]);
+    let denied = codes.iter().filter(|code| **code == DENIED).count();
+    assert_eq!((codes[0], denied, codes[codes.len() - 1]), (1, 1_000_000, 2));
+}
+
+#[test]
 fn a_will_that_may_not_be_published_keeps_its_client_out() {
     let place = Configured::new().with_rules(
         "{deny, {client, {re, \"^guest\"}}, {publish, [{retain, true}]}, [\"wills/kept\"]}.\n\
@@ -178,6 +189,34 @@ fn a_will_that_may_not_be_published_keeps_its_client_out() {
         watcher.ping();
         assert!(watcher.try_receive(std::time::Duration::from_millis(50)).is_none());
     });
+}
+
+#[test]
+fn a_will_that_may_not_be_published_any_more_is_not() {
+    let guests = "{client, {re, \"^guest\"}}";
+    let place = Configured::new().with_rules("");
+    for shards in [1, 4] {
+        place.write("acl.conf", "{allow, all}.\n");
+        let broker = place.broker(shards);
+        let mut watcher = Login::v5("watcher").open(&broker);
+        watcher.subscribe("wills/+", 1);
+        let mut clients: Vec<Client> = (0..12)
+            .map(|number| {
+                let topic = if number % 2 == 0 { "wills/closed" } else { "wills/open" };
+                let login = Login::new(VERSIONS[number % 3], &format!("guest{number}"));
+                login.will(Will::new(topic, &number.to_string()).qos(1)).open(&broker)
+            })
+            .collect();
+        place.write("acl.conf", &format!("{{deny, {guests}, all, [\"wills/closed\"]}}.\n{{allow, all}}.\n"));
+        broker.reload();
+        for client in &mut clients {
+            let denied = codes(client.version, &[DENIED]);
+            until("it is closed for all", || client.subscribe_all(&[("wills/closed", 0)], &[]) == denied);
+        }
+        clients.into_iter().for_each(Client::vanish);
+        watcher.expect_texts(["1", "3", "5", "7", "9", "11"]);
+        watcher.expect_nothing_from(&mut Login::v5("publisher").open(&broker));
+    }
 }
 
 const SIFTED: &str = "{deny, {client, {re, \"^guest\"}}, subscribe, [\"secret/#\"]}.\n{allow, all}.\n";

@@ -3,6 +3,7 @@
 use crate::harness::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 #[test]
 fn handshakes_and_connects_have_a_time_each() {
@@ -238,4 +239,54 @@ fn both_sides_say_that_they_close() {
             assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
         }
     });
+}
+
+/// What openssl's client hears that sends these bytes; none where there is no openssl.
+fn heard_by_openssl(setup: &TlsSetup, broker: &Broker, options: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
+    let authority = setup.write("authority.pem", &setup.authority.certificate());
+    let address = tls_address(broker).to_string();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-verify_return_error", "-CAfile", &authority, "-connect", &address]);
+    let mut child = command
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    // One that is refused may be gone before it has read them.
+    let _ = child.stdin.take().expect("it is piped").write_all(bytes);
+    Some(child.wait_with_output().expect("a child of ours").stdout)
+}
+
+#[test]
+fn openssl_is_served_with_what_is_allowed_and_with_nothing_else() {
+    let setup = TlsSetup::asking_for_certificates().with("fail_if_no_peer_cert", "true");
+    let device = setup.authority.client("device-7");
+    let certificate = setup.write("device.pem", &device.certificate);
+    let key = setup.write("device.key", &device.key);
+    let with_certificate = ["-cert", &*certificate, "-key", &*key];
+    let broker = setup.broker(2);
+    let packets = [Login::v311("openssl").encode(), vec![0xE0, 0]].concat();
+    let cases: [(&[&str], bool); 7] = [
+        (&["-tls1_2"], true),
+        (&["-tls1_3"], true),
+        (&["-tls1_3", "-alpn", "mqtt"], true),
+        (&["-servername", "localhost", "-verify_hostname", "localhost"], true),
+        (&["-tls1_1"], false),
+        (&["-alpn", "h2"], false),
+        (&["-tls1_2", "-cipher", "AES128-SHA"], false),
+    ];
+    for (options, is_served) in cases {
+        let Some(heard) =
+            heard_by_openssl(&setup, &broker, &[&with_certificate[..], options].concat(), &packets)
+        else {
+            return eprintln!("skipped: there is no openssl");
+        };
+        let connack: &[u8] = if is_served { &[0x20, 2, 0, 0] } else { &[] };
+        assert_eq!(heard, connack, "{options:?}");
+    }
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert_eq!(heard_by_openssl(&setup, &broker, &[version], &packets).as_deref(), Some(&[][..]));
+    }
 }

@@ -130,3 +130,21 @@ fn devices_enter_with_their_secret_and_are_told_that_another_is_wrong() {
         }
     });
 }
+
+#[test]
+fn clients_enter_whose_ids_are_on_a_list() {
+    let place = Configured::new();
+    let file = place.write("ids.txt", "# sensors\nsensor-*\ncontrol\n");
+    let element = format!("{{mechanism = 'client_ids', file = '{file}', no_match = 'deny'}}");
+    place.set(&format!("authentication=[{element}]")).at_shards(|broker| {
+        for version in VERSIONS {
+            for id in ["sensor-", "sensor-7", "control"] {
+                Login::new(version, id).open(broker).disconnect();
+            }
+            for id in ["control-7", "Control", "my-sensor-7", "*", "sensor"] {
+                let code = if version == ProtocolVersion::V5 { 0x86 } else { 4 };
+                Login::new(version, id).refused(broker, code);
+            }
+        }
+    });
+}

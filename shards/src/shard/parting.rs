@@ -107,6 +107,7 @@ impl Shard {
 
     /// Separates a session from its connection: will, expiry, shared messages.
     fn detach(&mut self, token: Token, key: SessionKey, cause: CloseCause) {
+        self.withhold_will(token, key);
         if let Some(connection) = self.connections.get_mut(token as usize) {
             connection.stage = Stage::Closing;
         }

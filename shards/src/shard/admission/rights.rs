@@ -52,7 +52,7 @@ impl Rights {
     /// A client subscribes to this filter, without share prefix.
     fn admit_filter(&mut self, filter: &str) {
         if let Some(policy) = &self.policy {
-            self.is_sifted |= !policy.delivers_freely() && !policy.filter_is_safe(filter);
+            self.is_sifted = self.is_sifted || !policy.delivers_freely() && !policy.filter_is_safe(filter);
         }
     }
 }
@@ -193,7 +193,7 @@ impl Shard {
     }
 
     /// Makes the rights of one client anew. True if a packet of it waited for a decision, which has to be made anew too.
-    pub(super) fn revise(&mut self, token: Token) -> bool {
+    pub(in crate::shard) fn revise(&mut self, token: Token) -> bool {
         let Some(connection) = self.connections.get(token as usize) else { return false };
         let Some(key) = connection.session() else { return false };
         let Some(slot) = self.sessions.get(key) else { return false };
@@ -202,6 +202,27 @@ impl Shard {
             slot.set_policy(policy);
         }
         self.inquiries.forget(key)
+    }
+
+    /// A client is about to part. Rules that have changed since it came count for its will too; a service that was asked about
+    /// it then is not asked again.
+    pub(in crate::shard) fn withhold_will(&mut self, token: Token, key: SessionKey) {
+        if self.revision.is_running() {
+            self.revise(token);
+        }
+        let Some(slot) = self.sessions.get_mut(key) else { return };
+        let (Some(policy), Some(will)) = (slot.rights.policy(), slot.session.will()) else { return };
+        let action = Action::Publish { qos: will.qos, retain: will.retain };
+        let topic = will.topic.strip_prefix(slot.session.mountpoint()).unwrap_or(&will.topic);
+        if policy.verdict(action, topic) == Decision::Deny {
+            tracing::debug!(
+                client_id = slot.session.client_id(),
+                topic,
+                "the will is denied by the access rules"
+            );
+            slot.session.take_will();
+            self.tally.bump(Metric::AuthorizationDeny);
+        }
     }
 
     /// What the rules in force leave for the client of a connection.
