@@ -1,11 +1,13 @@
 //! Segments through glommio's io_uring: past the page cache (O_DIRECT) where the file system allows it, buffered where
-//! not. It runs inside a glommio executor only. What happens once, at opening, uses blocking calls.
+//! not. It runs inside a glommio executor only. What happens once, at opening, uses blocking calls, and so do writes through the
+//! page cache: they copy memory, which takes less than to have a worker of the kernel do it. Where the kernel holds back writers
+//! because too much of its cache is unwritten, all logs of the thread wait, as their disks do.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::OpenOptions as StdOpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,7 +37,7 @@ pub enum Mode {
 #[derive(Debug)]
 enum File {
     Direct(DmaFile),
-    Buffered(BufferedFile),
+    Buffered(BufferedFile, std::fs::File),
 }
 
 /// A directory.
@@ -84,7 +86,10 @@ impl Direct {
         let path = self.path(segment);
         let file = match self.mode {
             Mode::Direct => File::Direct(options.dma_open(&path).await?),
-            Mode::Buffered => File::Buffered(options.buffered_open(&path).await?),
+            Mode::Buffered => {
+                let file = options.buffered_open(&path).await?;
+                File::Buffered(file, StdOpenOptions::new().write(true).open(&path)?)
+            }
         };
         // Another read may have opened it meanwhile; then there is one file too many until it is dropped.
         Ok(self.open.borrow_mut().entry(segment).or_insert_with(|| Rc::new(file)).clone())
@@ -95,7 +100,7 @@ impl Direct {
         let file = self.open.borrow_mut().remove(&segment);
         match file.and_then(|file| Rc::try_unwrap(file).ok()) {
             Some(File::Direct(file)) => Ok(file.close().await?),
-            Some(File::Buffered(file)) => Ok(file.close().await?),
+            Some(File::Buffered(file, _)) => Ok(file.close().await?),
             None => Ok(()),
         }
     }
@@ -171,25 +176,13 @@ async fn write_direct(file: &DmaFile, offset: u64, bytes: &[u8]) -> io::Result<(
     Ok(())
 }
 
-async fn write_buffered(file: &BufferedFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        let part = &bytes[done..bytes.len().min(done + CALL_BYTES_MAX)];
-        match file.write_at(part.to_vec(), offset + done as u64).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => done += written,
-        }
-    }
-    Ok(())
-}
-
 async fn read_all(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes);
     while out.len() < bytes {
         let (at, left) = (offset + out.len() as u64, (bytes - out.len()).min(CALL_BYTES_MAX));
         let read = match file {
             File::Direct(file) => file.read_at_aligned(at, left).await?,
-            File::Buffered(file) => file.read_at(at, left).await?,
+            File::Buffered(file, _) => file.read_at(at, left).await?,
         };
         out.extend_from_slice(&read);
         // A file ends where a read is short, which need not be at a block's end; a direct read could not go on there.
@@ -210,7 +203,7 @@ impl Storage for Direct {
         let create = async {
             match &*self.file(segment, true).await? {
                 File::Direct(file) => file.pre_allocate(bytes, false).await?,
-                File::Buffered(file) => file.pre_allocate(bytes, false).await?,
+                File::Buffered(file, _) => file.pre_allocate(bytes, false).await?,
             }
             io::Result::Ok(())
         };
@@ -226,7 +219,7 @@ impl Storage for Direct {
         let write = async {
             match &*self.file(segment, false).await? {
                 File::Direct(file) => write_direct(file, offset, &bytes).await,
-                File::Buffered(file) => write_buffered(file, offset, &bytes).await,
+                File::Buffered(_, file) => file.write_all_at(&bytes, offset),
             }
         };
         write.await.map_err(|source| StorageError::new("write", Some(segment), source))
@@ -236,7 +229,7 @@ impl Storage for Direct {
         let sync = async {
             match &*self.file(segment, false).await? {
                 File::Direct(file) => file.fdatasync().await?,
-                File::Buffered(file) => file.fdatasync().await?,
+                File::Buffered(file, _) => file.fdatasync().await?,
             }
             io::Result::Ok(())
         };
