@@ -57,7 +57,7 @@ pub struct Subscribe {
 
 impl SubscriptionOptions {
     /// Reads the options byte. In 3.x everything but the QoS is reserved. [MQTT-3.8.3-5]
-    fn from_u8(byte: u8, version: ProtocolVersion) -> Result<SubscriptionOptions, DecodeError> {
+    pub(crate) fn from_u8(byte: u8, version: ProtocolVersion) -> Result<SubscriptionOptions, DecodeError> {
         let reserved = if version == ProtocolVersion::V5 { 0xC0 } else { 0xFC };
         if byte & reserved != 0 {
             return Err(DecodeError::Malformed("reserved bits of the subscription options are set"));
@@ -77,7 +77,8 @@ impl SubscriptionOptions {
         })
     }
 
-    const fn to_u8(self, version: ProtocolVersion) -> u8 {
+    /// The options byte; 3.x has no room for anything but the QoS.
+    pub(crate) const fn to_u8(self, version: ProtocolVersion) -> u8 {
         let qos = self.qos as u8;
         match version {
             ProtocolVersion::V31 | ProtocolVersion::V311 => qos,

@@ -1,114 +1,23 @@
-//! The subscriptions of a session.
+//! The subscriptions of a session: what SUBSCRIBE and UNSUBSCRIBE do to them. The index that topics are matched against is the
+//! driver's.
+
+mod table;
+
+pub(super) use table::Subscriptions;
 
 use super::violation::Violation;
 use super::{Cx, Session};
 use crate::codec::{QoS, Subscribe, SubscribeFilter, SubscriptionOptions};
-use crate::hash::SeededMap;
 use crate::reason::ReasonCode;
 use crate::topic::TopicFilter;
-use compact_str::CompactString;
 
 /// What a session asked for with one filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Subscription {
     /// The options in force.
     pub options: SubscriptionOptions,
     /// Subscription Identifier.
     pub id: Option<u32>,
-}
-
-/// Subscriptions that are looked through one by one; more are hashed.
-const FEW: usize = 8;
-
-/// The subscriptions of a session by filter. A client with a few of them pays for these and no table.
-#[derive(Debug)]
-pub struct Subscriptions(Place);
-
-#[derive(Debug)]
-enum Place {
-    Few(Vec<(CompactString, Subscription)>),
-    Many(Box<SeededMap<CompactString, Subscription>>),
-}
-
-impl Default for Subscriptions {
-    fn default() -> Subscriptions {
-        Subscriptions(Place::Few(Vec::new()))
-    }
-}
-
-impl Subscriptions {
-    fn len(&self) -> usize {
-        match &self.0 {
-            Place::Few(list) => list.len(),
-            Place::Many(table) => table.len(),
-        }
-    }
-
-    fn find_mut(&mut self, filter: &str) -> Option<&mut Subscription> {
-        match &mut self.0 {
-            Place::Few(list) => {
-                let known = list.iter_mut().find(|(known, _)| **known == *filter);
-                known.map(|(_, subscription)| subscription)
-            }
-            Place::Many(table) => table.get_mut(filter),
-        }
-    }
-
-    /// Adds a subscription that is not there.
-    fn insert(&mut self, filter: CompactString, subscription: Subscription) {
-        match &mut self.0 {
-            Place::Few(list) if list.len() < FEW => {
-                list.reserve_exact(1);
-                list.push((filter, subscription));
-            }
-            Place::Few(list) => {
-                let mut table: SeededMap<_, _> = std::mem::take(list).into_iter().collect();
-                table.insert(filter, subscription);
-                self.0 = Place::Many(Box::new(table));
-            }
-            Place::Many(table) => {
-                table.insert(filter, subscription);
-            }
-        }
-    }
-
-    /// Adds or replaces a subscription; whether it is new.
-    pub(super) fn set(&mut self, filter: &str, subscription: Subscription) -> bool {
-        if let Some(known) = self.find_mut(filter) {
-            *known = subscription;
-            return false;
-        }
-        self.insert(CompactString::from(filter), subscription);
-        true
-    }
-
-    fn remove(&mut self, filter: &str) -> Option<Subscription> {
-        match &mut self.0 {
-            Place::Few(list) => {
-                let position = list.iter().position(|(known, _)| **known == *filter)?;
-                let (_, subscription) = list.swap_remove(position);
-                list.shrink_to_fit();
-                Some(subscription)
-            }
-            Place::Many(table) => {
-                let subscription = table.remove(filter)?;
-                if table.is_empty() {
-                    *self = Subscriptions::default();
-                }
-                Some(subscription)
-            }
-        }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Subscription)> {
-        let (few, many) = match &self.0 {
-            Place::Few(list) => (&list[..], None),
-            Place::Many(table) => (&[][..], Some(table)),
-        };
-        let few = few.iter().map(|(filter, subscription)| (&**filter, subscription));
-        let many = many.into_iter().flat_map(|table| table.iter());
-        few.chain(many.map(|(filter, subscription)| (&**filter, subscription)))
-    }
 }
 
 /// What SUBSCRIBE did to one filter.
@@ -193,14 +102,13 @@ impl Session {
             QoS::AtLeastOnce => ReasonCode::GrantedQos1,
             QoS::ExactlyOnce => ReasonCode::GrantedQos2,
         };
-        if let Some(known) = self.subscriptions.find_mut(&filter) {
-            *known = subscription;
+        if self.subscriptions.replace(&filter, subscription) {
             return FilterVerdict { filter, reason, granted: Some((subscription, Change::Replaced)) };
         }
-        if self.subscriptions.len() >= cx.config.max_subscriptions.0 {
+        let has_room = self.subscriptions.len() < cx.config.max_subscriptions.0;
+        if !has_room || !self.subscriptions.insert(&filter, subscription) {
             return FilterVerdict { filter, reason: ReasonCode::QuotaExceeded, granted: None };
         }
-        self.subscriptions.insert(CompactString::from(&*filter), subscription);
         FilterVerdict { filter, reason, granted: Some((subscription, Change::Added)) }
     }
 
@@ -210,7 +118,7 @@ impl Session {
     }
 
     /// All subscriptions with their filters.
-    pub fn subscriptions(&self) -> impl Iterator<Item = (&str, &Subscription)> {
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&str, Subscription)> {
         self.subscriptions.iter()
     }
 
