@@ -4,7 +4,7 @@
 //! Numbers are used again, the page with room that was found last first; a page without records gives its memory back
 //! unless it is the only one with room. A shelf never moves a record.
 
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 
 /// Records of a page.
 const PLACES: usize = 64;
@@ -138,6 +138,14 @@ impl<T> Shelf<T> {
         })
     }
 
+    /// Bytes asked of the allocator, apart from what the records own.
+    pub fn heap_bytes(&self) -> usize {
+        let pages = self.pages.len() - self.bare.len();
+        pages * size_of::<[Place<T>; PLACES]>()
+            + self.pages.capacity() * size_of::<Page<T>>()
+            + (self.open.capacity() + self.bare.capacity()) * size_of::<u32>()
+    }
+
     /// A page that has memory and a free place.
     fn page_with_room(&mut self) -> u32 {
         if let Some(&index) = self.open.last() {
@@ -173,6 +181,12 @@ impl<T> Index<usize> for Shelf<T> {
 
     fn index(&self, number: usize) -> &T {
         self.get(number).expect("a record has this number")
+    }
+}
+
+impl<T> IndexMut<usize> for Shelf<T> {
+    fn index_mut(&mut self, number: usize) -> &mut T {
+        self.get_mut(number).expect("a record has this number")
     }
 }
 

@@ -38,6 +38,9 @@ pub fn trie(data: &[u8]) {
         assert_eq!(index.len(), model.len());
     }
     for (filter, value) in &model {
+        assert_eq!(index.get(filter), Some(value), "{filter:?}");
+    }
+    for (filter, value) in &model {
         assert_eq!(index.remove(filter), Some(*value), "{filter:?}");
     }
     assert!(index.is_empty());

@@ -4,8 +4,7 @@
 //! topic's way, whatever else is stored. Filters come without share prefix. It never validates: a wildcard character in
 //! the wrong place stands for itself, as in [`crate::topic::filter_matches`].
 
-use super::level_table::heap_bytes_of;
-use super::wildcard_trie::WildcardTrie;
+use super::wildcard_trie::{WildcardTrie, heap_bytes_of};
 use crate::hash::hash_str;
 use crate::topic::has_wildcard;
 use compact_str::CompactString;

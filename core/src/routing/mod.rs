@@ -7,7 +7,6 @@ mod filter_index;
 mod groups;
 mod interest;
 mod interned_sets;
-mod level_table;
 mod roster;
 mod shard_set;
 mod wildcard_trie;

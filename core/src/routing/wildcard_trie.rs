@@ -1,79 +1,144 @@
-//! The wildcard filters of a [`super::FilterIndex`], as a trie over topic levels.
+//! The wildcard filters of a [`super::FilterIndex`], as a trie over topic levels that has nodes only where filters part.
 //!
-//! All literal edges lie in one hash table keyed by (node, level id), so a node costs the same however many children it
-//! has, and a level of a topic is hashed once however many nodes are looked at. Matching walks level by level over a
-//! frontier of nodes: no recursion, each node looked at no more than once, filters that do not match cost nothing.
+//! A filter is a leaf, which hangs below the levels it shares with any other filter and holds the rest of its text: a filter of
+//! many levels costs one record, a level's text is stored where it leads and nowhere else, and the trie's shape depends on
+//! what is in it, not on what came first. All literal edges lie in one hash table, so a node costs the same however many
+//! children it has, and a level of a topic is hashed once however many nodes are looked at. Matching walks level by level over
+//! a frontier of nodes: no recursion, each node and each leaf looked at no more than once, filters that do not match cost
+//! nothing.
 
-use super::level_table::{LevelId, LevelTable};
-use crate::hash::ProcessHasher;
+use crate::hash::hash_str;
+use crate::shelf::Shelf;
+use compact_str::CompactString;
 use hashbrown::HashTable;
-use slab::Slab;
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hasher};
 
-/// A trie of fewer nodes than this is not worth compacting.
+/// A trie that never had more records than this is not worth compacting.
 const COMPACTED_FROM: usize = 1024;
-const NONE: u32 = u32::MAX;
 const ROOT: u32 = 0;
-/// In [`Node::level`]: the node hangs on its parent's `+` edge.
-const PLUS: u32 = u32::MAX;
+/// In a [`Child`]: it is a leaf.
+const LEAF: u32 = 1 << 31;
 
-#[derive(Debug, Clone)]
+/// What hangs on an edge: a node or a leaf, by its number, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Child(u32);
+
+impl Child {
+    const NOTHING: Child = Child(u32::MAX);
+
+    fn of_leaf(leaf: u32) -> Child {
+        Child(leaf | LEAF)
+    }
+
+    fn is_something(self) -> bool {
+        self != Child::NOTHING
+    }
+
+    fn to_leaf(self) -> Option<u32> {
+        (self.is_something() && self.0 & LEAF != 0).then_some(self.0 & !LEAF)
+    }
+
+    fn to_node(self) -> Option<u32> {
+        (self.0 & LEAF == 0).then_some(self.0)
+    }
+}
+
+/// A place where at least two filters have been the same and part, or go on together. The root is one in any case.
+#[derive(Debug)]
 struct Node {
     parent: u32,
-    /// Level id of the edge from the parent, or [`PLUS`]. In a free node: the next free node.
-    level: u32,
+    /// Level of the edge from the parent.
+    level: CompactString,
     /// Child on the `+` edge.
-    plus: u32,
-    /// Number of children on literal edges.
+    plus: Child,
+    /// The leaf of the filter that ends here.
+    ends_here: Child,
+    /// The leaf of the filter that continues here with `#`.
+    all_below: Child,
+    /// Number of children on literal edges, and all of them under exclusive or: which one is left when there is one.
     literals: u32,
-    /// Value of the filter that ends here.
-    ends_here: u32,
-    /// Value of the filter that continues here with `#`.
-    all_below: u32,
+    literals_mixed: u32,
 }
 
 impl Node {
-    fn new(parent: u32, level: u32) -> Node {
-        Node { parent, level, plus: NONE, literals: 0, ends_here: NONE, all_below: NONE }
+    fn new(parent: u32, level: &str) -> Node {
+        Node {
+            parent,
+            level: level.into(),
+            plus: Child::NOTHING,
+            ends_here: Child::NOTHING,
+            all_below: Child::NOTHING,
+            literals: 0,
+            literals_mixed: 0,
+        }
     }
 
-    fn is_useless(&self) -> bool {
-        self.plus == NONE && self.literals == 0 && self.ends_here == NONE && self.all_below == NONE
+    fn places(&self) -> [Child; 3] {
+        [self.plus, self.ends_here, self.all_below]
+    }
+
+    /// What hangs here, if it is one thing.
+    fn only_child(&self) -> Option<Child> {
+        let mut children = self.places().into_iter().filter(|child| child.is_something());
+        match (self.literals, children.next(), children.next()) {
+            (1, None, _) => Some(Child(self.literals_mixed)),
+            (0, only, None) => only,
+            _ => None,
+        }
+    }
+
+    fn is_bare(&self) -> bool {
+        self.literals == 0 && !self.places().iter().any(|child| child.is_something())
     }
 }
 
-/// One level of a filter, read from left to right.
+/// A filter.
+#[derive(Debug)]
+struct Leaf<V> {
+    parent: u32,
+    /// What the filter has below its parent; empty if it ends there, which only the parent tells from an empty level.
+    rest: CompactString,
+    value: V,
+}
+
+/// How a filter goes on below a node.
 enum Step<'a> {
-    Literal(&'a str),
-    Plus,
+    End,
     All,
+    Plus,
+    Literal(&'a str),
 }
 
-/// Splits a filter into steps; `#` is a step of its own only at the end.
-fn steps(filter: &str) -> impl Iterator<Item = Step<'_>> {
-    let mut levels = filter.split('/').peekable();
-    std::iter::from_fn(move || {
-        let level = levels.next()?;
-        Some(match level {
-            "+" => Step::Plus,
-            "#" if levels.peek().is_none() => Step::All,
-            _ => Step::Literal(level),
-        })
-    })
+impl<'a> Step<'a> {
+    /// The first step of what is left of a filter; `#` is a step of its own only at the end.
+    fn of(rest: Option<&'a str>) -> Step<'a> {
+        match rest.map(|rest| (rest, split_level(rest).0)) {
+            None => Step::End,
+            Some(("#", _)) => Step::All,
+            Some((_, "+")) => Step::Plus,
+            Some((_, level)) => Step::Literal(level),
+        }
+    }
+}
+
+/// Where the way of a filter along the nodes ends.
+struct End<'a> {
+    /// The last node.
+    at: u32,
+    /// What the filter has below it.
+    rest: Option<&'a str>,
+    /// What hangs where it goes on: nothing, or a leaf, its own or one that shares the next level with it.
+    child: Child,
 }
 
 /// A trie from wildcard filters to values.
 #[derive(Debug)]
 pub(super) struct WildcardTrie<V> {
-    levels: LevelTable,
-    nodes: Vec<Node>,
-    /// Head of the list of free nodes.
-    free: u32,
-    free_count: usize,
-    /// Children on literal edges; the key, (parent, level), is read from the child.
-    edges: HashTable<u32>,
-    values: Slab<V>,
+    nodes: Shelf<Node>,
+    leaves: Shelf<Leaf<V>>,
+    /// Children on literal edges; the key, parent and level, is read from the child.
+    edges: HashTable<Child>,
+    text_bytes: usize,
     #[cfg(test)]
     visits: std::cell::Cell<usize>,
 }
@@ -81,34 +146,31 @@ pub(super) struct WildcardTrie<V> {
 impl<V> WildcardTrie<V> {
     pub(super) fn new() -> WildcardTrie<V> {
         WildcardTrie {
-            levels: LevelTable::default(),
-            nodes: Vec::new(),
-            free: NONE,
-            free_count: 0,
+            nodes: Shelf::default(),
+            leaves: Shelf::default(),
             edges: HashTable::new(),
-            values: Slab::new(),
+            text_bytes: 0,
             #[cfg(test)]
             visits: std::cell::Cell::new(0),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.values.len()
+        self.leaves.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.leaves.is_empty()
     }
 
     pub(super) fn get(&self, filter: &str) -> Option<&V> {
-        let (node, is_all) = self.find(filter)?;
-        self.values.get(self.value_of(node, is_all) as usize)
+        let leaf = self.find(filter)?;
+        Some(&self.leaves[leaf as usize].value)
     }
 
     pub(super) fn get_mut(&mut self, filter: &str) -> Option<&mut V> {
-        let (node, is_all) = self.find(filter)?;
-        let value = self.value_of(node, is_all);
-        self.values.get_mut(value as usize)
+        let leaf = self.find(filter)?;
+        Some(&mut self.leaves[leaf as usize].value)
     }
 
     /// The value of `filter`, created if it is new.
@@ -116,29 +178,28 @@ impl<V> WildcardTrie<V> {
     where
         V: Default,
     {
-        let (node, is_all) = self.create(filter);
-        let node = &mut self.nodes[node as usize];
-        let value = if is_all { &mut node.all_below } else { &mut node.ends_here };
-        if *value == NONE {
-            *value = self.values.insert(V::default()) as u32;
-        }
-        &mut self.values[*value as usize]
+        let leaf = match self.find(filter) {
+            Some(leaf) => leaf,
+            None => self.insert(filter, V::default()),
+        };
+        &mut self.leaves[leaf as usize].value
     }
 
     /// Removes `filter` and every node that only it needed.
     pub(super) fn remove(&mut self, filter: &str) -> Option<V> {
-        let (at, is_all) = self.find(filter)?;
-        let node = &mut self.nodes[at as usize];
-        let value = std::mem::replace(if is_all { &mut node.all_below } else { &mut node.ends_here }, NONE);
-        let removed = self.values.try_remove(value as usize)?;
-        self.prune(at);
-        let live_count = self.nodes.len() - self.free_count;
-        if self.values.is_empty() {
+        let leaf = self.find(filter)?;
+        self.detach(Child::of_leaf(leaf));
+        let Leaf { parent, rest, value } = self.leaves.try_remove(leaf as usize)?;
+        self.text_bytes -= heap_bytes_of(&rest);
+        self.fold(parent);
+        let has_few = |len: usize, end: usize| end > COMPACTED_FROM && len < end / 8;
+        if self.leaves.is_empty() {
             *self = WildcardTrie::new();
-        } else if self.nodes.len() > COMPACTED_FROM && live_count < self.nodes.len() / 8 {
+        } else if has_few(self.leaves.len(), self.leaves.end()) || has_few(self.nodes.len(), self.nodes.end())
+        {
             self.compact();
         }
-        Some(removed)
+        Some(value)
     }
 
     /// Calls `found` with the value of every filter that matches `topic`.
@@ -151,24 +212,19 @@ impl<V> WildcardTrie<V> {
         frontier.push(ROOT);
         // A leading wildcard does not match a topic that begins with `$`. [MQTT-4.7.2-1]
         let mut hides_wildcards = topic.starts_with('$');
-        for level in topic.split('/') {
+        let mut rest = Some(topic);
+        while let Some((level, below)) = rest.map(split_level) {
             // Hashed on first need: below a `+/+` chain no literal may be asked for at all.
-            let mut level_id = None;
+            let mut level_hash = None;
             for at in frontier.drain(..) {
                 let node = self.visit(at);
                 if !hides_wildcards {
                     self.emit(node.all_below, &mut found);
-                    if node.plus != NONE {
-                        next.push(node.plus);
-                    }
+                    self.follow(node.plus, below, &mut next, &mut found);
                 }
-                if node.literals == 0 {
-                    continue;
-                }
-                if let Some(level_id) = *level_id.get_or_insert_with(|| self.levels.find(level))
-                    && let Some(child) = self.child(at, level_id)
-                {
-                    next.push(child);
+                if node.literals > 0 {
+                    let hash = *level_hash.get_or_insert_with(|| hash_str(level));
+                    self.follow(self.literal_child(at, level, hash), below, &mut next, &mut found);
                 }
             }
             if next.is_empty() {
@@ -176,6 +232,7 @@ impl<V> WildcardTrie<V> {
             }
             std::mem::swap(&mut frontier, &mut next);
             hides_wildcards = false;
+            rest = below;
         }
         for at in frontier {
             let node = self.visit(at);
@@ -187,15 +244,10 @@ impl<V> WildcardTrie<V> {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        // A slab entry is a value or the index of the next free entry; both fit this pair's size.
-        let value_bytes = size_of::<Result<V, usize>>();
-        self.levels.heap_bytes()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.edges.allocation_size()
-            + self.values.capacity() * value_bytes
+        self.nodes.heap_bytes() + self.leaves.heap_bytes() + self.edges.allocation_size() + self.text_bytes
     }
 
-    /// Nodes looked at by all matches so far.
+    /// Nodes and leaves looked at by all matches so far.
     #[cfg(test)]
     pub(super) fn visits(&self) -> usize {
         self.visits.get()
@@ -204,175 +256,294 @@ impl<V> WildcardTrie<V> {
     /// Nodes in use, the root not counted.
     #[cfg(test)]
     pub(super) fn live_nodes(&self) -> usize {
-        (self.nodes.len() - self.free_count).saturating_sub(1)
+        self.nodes.len().saturating_sub(1)
     }
 
-    /// Distinct level texts in use.
+    /// Bytes of texts that are not in place.
     #[cfg(test)]
-    pub(super) fn live_levels(&self) -> usize {
-        self.levels.len()
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// The nodes, and the leaves with what they hang on, as text: the same for two tries of the same shape.
+    #[cfg(test)]
+    pub(super) fn shape(&self) -> Vec<String> {
+        let nodes = self.nodes.iter().map(|(at, _)| self.path(at as u32).join("/"));
+        let leaves =
+            self.leaves.iter().map(|(_, leaf)| format!("{:?} {}", self.path(leaf.parent), leaf.rest));
+        let mut shape: Vec<String> = nodes.chain(leaves).collect();
+        shape.sort_unstable();
+        shape
     }
 
     fn visit(&self, at: u32) -> &Node {
-        #[cfg(test)]
-        self.visits.set(self.visits.get() + 1);
+        self.count_visit();
         &self.nodes[at as usize]
     }
 
-    fn emit(&self, value: u32, found: &mut impl FnMut(&V)) {
-        if value != NONE {
-            found(&self.values[value as usize]);
+    fn count_visit(&self) {
+        #[cfg(test)]
+        self.visits.set(self.visits.get() + 1);
+    }
+
+    /// A leaf that matches.
+    fn emit(&self, child: Child, found: &mut impl FnMut(&V)) {
+        if let Some(leaf) = child.to_leaf() {
+            self.count_visit();
+            found(&self.leaves[leaf as usize].value);
         }
     }
 
-    fn value_of(&self, node: u32, is_all: bool) -> u32 {
-        let node = &self.nodes[node as usize];
-        if is_all { node.all_below } else { node.ends_here }
-    }
-
-    fn child(&self, parent: u32, level: LevelId) -> Option<u32> {
-        let is_it = |child: &u32| {
-            let node = &self.nodes[*child as usize];
-            node.parent == parent && node.level == level.0
-        };
-        self.edges.find(edge_hash(parent, level.0), is_it).copied()
-    }
-
-    /// The node where `filter` ends, and whether its last level is `#`.
-    fn find(&self, filter: &str) -> Option<(u32, bool)> {
-        let mut at = ROOT;
-        self.nodes.get(ROOT as usize)?;
-        for step in steps(filter) {
-            at = match step {
-                Step::All => return Some((at, true)),
-                Step::Plus => Some(self.nodes[at as usize].plus).filter(|child| *child != NONE)?,
-                Step::Literal(level) => self.child(at, self.levels.find(level)?)?,
-            };
+    /// Goes on to what a topic with these levels below reaches on an edge.
+    fn follow(
+        &self,
+        child: Child,
+        below: Option<&str>,
+        next: &mut SmallVec<[u32; 16]>,
+        found: &mut impl FnMut(&V),
+    ) {
+        if let Some(node) = child.to_node() {
+            return next.push(node);
         }
-        Some((at, false))
-    }
-
-    /// As [`Self::find`], creating the nodes that are missing.
-    fn create(&mut self, filter: &str) -> (u32, bool) {
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::new(NONE, PLUS));
-        }
-        let mut at = ROOT;
-        for step in steps(filter) {
-            at = match step {
-                Step::All => return (at, true),
-                Step::Plus => self.plus_child(at),
-                Step::Literal(level) => self.literal_child(at, level),
-            };
-        }
-        (at, false)
-    }
-
-    fn plus_child(&mut self, parent: u32) -> u32 {
-        let child = self.nodes[parent as usize].plus;
-        if child != NONE {
-            return child;
-        }
-        let child = self.insert_node(Node::new(parent, PLUS));
-        self.nodes[parent as usize].plus = child;
-        child
-    }
-
-    fn literal_child(&mut self, parent: u32, level: &str) -> u32 {
-        if let Some(child) = self.levels.find(level).and_then(|level| self.child(parent, level)) {
-            return child;
-        }
-        let level = self.levels.acquire(level);
-        let child = self.insert_node(Node::new(parent, level.0));
-        self.nodes[parent as usize].literals += 1;
-        self.insert_edge(child);
-        child
-    }
-
-    /// Puts a node that hangs on a literal edge into the table of edges.
-    fn insert_edge(&mut self, child: u32) {
-        let nodes = &self.nodes;
-        let hash_of = |child: &u32| {
-            let node = &nodes[*child as usize];
-            edge_hash(node.parent, node.level)
-        };
-        self.edges.insert_unique(hash_of(&child), child, hash_of);
-    }
-
-    fn insert_node(&mut self, node: Node) -> u32 {
-        if self.free == NONE {
-            self.nodes.push(node);
-            return (self.nodes.len() - 1) as u32;
-        }
-        let at = self.free;
-        self.free = self.nodes[at as usize].level;
-        self.free_count -= 1;
-        self.nodes[at as usize] = node;
-        at
-    }
-
-    /// Frees `at` and its ancestors as far up as they serve no other filter. The root stays.
-    fn prune(&mut self, mut at: u32) {
-        while at != ROOT && self.nodes[at as usize].is_useless() {
-            let Node { parent, level, .. } = self.nodes[at as usize];
-            if level == PLUS {
-                self.nodes[parent as usize].plus = NONE;
-            } else {
-                self.nodes[parent as usize].literals -= 1;
-                if let Ok(edge) = self.edges.find_entry(edge_hash(parent, level), |child| *child == at) {
-                    edge.remove();
-                }
-                self.levels.release(LevelId(level));
+        if let Some(leaf) = child.to_leaf() {
+            self.count_visit();
+            let leaf = &self.leaves[leaf as usize];
+            if rest_matches(split_level(&leaf.rest).1, below) {
+                found(&leaf.value);
             }
-            self.nodes[at as usize].level = self.free;
-            self.free = at;
-            self.free_count += 1;
-            at = parent;
         }
     }
 
-    /// Moves what is left of a trie that was large into one of its size. A free list alone would keep, for as long as
+    fn literal_child(&self, parent: u32, level: &str, level_hash: u64) -> Child {
+        let is_it = |child: &Child| {
+            let (from, text) = self.edge_of(*child);
+            from == parent && begins_with_level(text, level)
+        };
+        self.edges.find(edge_hash(parent, level_hash), is_it).copied().unwrap_or(Child::NOTHING)
+    }
+
+    /// The edge that `child` hangs on: from which node, and a text that begins with its level.
+    fn edge_of(&self, child: Child) -> (u32, &str) {
+        edge_of(&self.nodes, &self.leaves, child)
+    }
+
+    /// Follows `filter` as far as there are nodes.
+    fn walk<'a>(&self, filter: &'a str) -> End<'a> {
+        let mut at = ROOT;
+        let mut rest = Some(filter);
+        loop {
+            let node = &self.nodes[at as usize];
+            let child = match Step::of(rest) {
+                Step::End => node.ends_here,
+                Step::All => node.all_below,
+                Step::Plus => node.plus,
+                Step::Literal(level) => self.literal_child(at, level, hash_str(level)),
+            };
+            let Some(node) = child.to_node() else { return End { at, rest, child } };
+            at = node;
+            rest = rest.and_then(|rest| split_level(rest).1);
+        }
+    }
+
+    /// The leaf of `filter`.
+    fn find(&self, filter: &str) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
+        let End { rest, child, .. } = self.walk(filter);
+        child.to_leaf().filter(|leaf| self.leaves[*leaf as usize].rest == rest.unwrap_or_default())
+    }
+
+    /// Adds a filter that is not there; its leaf.
+    fn insert(&mut self, filter: &str, value: V) -> u32 {
+        if self.nodes.is_empty() {
+            self.nodes.insert(Node::new(ROOT, ""));
+        }
+        let End { mut at, mut rest, child } = self.walk(filter);
+        if let Some(other) = child.to_leaf() {
+            (at, rest) = self.part(at, rest, other);
+        }
+        let text = CompactString::from(rest.unwrap_or_default());
+        self.text_bytes += heap_bytes_of(&text);
+        let leaf = self.leaves.insert(Leaf { parent: at, rest: text, value }) as u32;
+        self.attach(at, rest, Child::of_leaf(leaf));
+        leaf
+    }
+
+    /// Makes a node of each level that a filter, `rest` of which lies below `at`, has in common with the leaf that is in its
+    /// way. Returns the last of these nodes and what the filter has below that.
+    fn part<'a>(&mut self, mut at: u32, mut rest: Option<&'a str>, leaf: u32) -> (u32, Option<&'a str>) {
+        self.detach(Child::of_leaf(leaf));
+        let text = std::mem::take(&mut self.leaves[leaf as usize].rest);
+        self.text_bytes -= heap_bytes_of(&text);
+        let mut others = Some(&*text);
+        while let (Some(one), Some(other)) = (rest, others) {
+            let (level, below) = split_level(one);
+            if level != split_level(other).0 || one == "#" || other == "#" {
+                break;
+            }
+            let node = self.nodes.insert(Node::new(at, level)) as u32;
+            self.text_bytes += heap_bytes_of(level);
+            self.attach(at, rest, Child(node));
+            at = node;
+            rest = below;
+            others = split_level(other).1;
+        }
+        self.hang(at, others, leaf);
+        (at, rest)
+    }
+
+    /// Hangs a leaf that hung nowhere below `at`.
+    fn hang(&mut self, at: u32, rest: Option<&str>, number: u32) {
+        let leaf = &mut self.leaves[number as usize];
+        leaf.parent = at;
+        leaf.rest = rest.unwrap_or_default().into();
+        self.text_bytes += heap_bytes_of(&leaf.rest);
+        self.attach(at, rest, Child::of_leaf(number));
+    }
+
+    /// Puts `child` where the filters go on that have `rest` below `at`.
+    fn attach(&mut self, at: u32, rest: Option<&str>, child: Child) {
+        let node = &mut self.nodes[at as usize];
+        match Step::of(rest) {
+            Step::End => node.ends_here = child,
+            Step::All => node.all_below = child,
+            Step::Plus => node.plus = child,
+            Step::Literal(level) => {
+                node.literals += 1;
+                node.literals_mixed ^= child.0;
+                let hash_of = |child: &Child| {
+                    let (parent, text) = edge_of(&self.nodes, &self.leaves, *child);
+                    edge_hash(parent, hash_str(split_level(text).0))
+                };
+                self.edges.insert_unique(edge_hash(at, hash_str(level)), child, hash_of);
+            }
+        }
+    }
+
+    /// Takes `child` from where it hangs.
+    fn detach(&mut self, child: Child) {
+        let (parent, text) = self.edge_of(child);
+        let hash = edge_hash(parent, hash_str(split_level(text).0));
+        let node = &mut self.nodes[parent as usize];
+        for place in [&mut node.plus, &mut node.ends_here, &mut node.all_below] {
+            if *place == child {
+                *place = Child::NOTHING;
+                return;
+            }
+        }
+        node.literals -= 1;
+        node.literals_mixed ^= child.0;
+        if let Ok(edge) = self.edges.find_entry(hash, |other| *other == child) {
+            edge.remove();
+        }
+    }
+
+    /// If one leaf is all that is left below `at`, the leaf takes the place of the nodes that have served it alone.
+    fn fold(&mut self, mut at: u32) {
+        if at == ROOT {
+            return;
+        }
+        let node = &self.nodes[at as usize];
+        let Some(leaf) = node.only_child().and_then(Child::to_leaf) else { return };
+        let ends_here = node.ends_here == Child::of_leaf(leaf);
+        self.detach(Child::of_leaf(leaf));
+        let rest = std::mem::take(&mut self.leaves[leaf as usize].rest);
+        self.text_bytes -= heap_bytes_of(&rest);
+        let mut levels = Vec::new();
+        if !ends_here {
+            levels.push(rest);
+        }
+        while at != ROOT && self.nodes[at as usize].is_bare() {
+            self.detach(Child(at));
+            let Some(node) = self.nodes.try_remove(at as usize) else { return };
+            self.text_bytes -= heap_bytes_of(&node.level);
+            levels.push(node.level);
+            at = node.parent;
+        }
+        levels.reverse();
+        self.hang(at, Some(&levels.join("/")), leaf);
+    }
+
+    /// Moves what is left of a trie that was large into one of its size. Places that are free would keep, for as long as
     /// one filter lives, the memory of all that ever lived at once.
     fn compact(&mut self) {
         let mut old = std::mem::replace(self, WildcardTrie::new());
-        let mut moved_to = vec![NONE; old.nodes.len()];
-        let mut live_count = 0;
-        for (at, moved) in moved_to.iter_mut().enumerate() {
-            // Pruning frees the useless nodes, and only those.
-            if at as u32 == ROOT || !old.nodes[at].is_useless() {
-                *moved = live_count;
-                live_count += 1;
+        let leaves: Vec<u32> = old.leaves.iter().map(|(leaf, _)| leaf as u32).collect();
+        self.edges.reserve(leaves.len(), |_| 0);
+        for number in leaves {
+            let leaf = &old.leaves[number as usize];
+            let ends_above = old.nodes[leaf.parent as usize].ends_here == Child::of_leaf(number);
+            let mut filter = old.path(leaf.parent);
+            if !ends_above {
+                filter.push(&leaf.rest);
             }
-        }
-        let moved = |at: u32| if at == NONE { NONE } else { moved_to[at as usize] };
-        self.nodes.reserve_exact(live_count as usize);
-        for (at, node) in old.nodes.iter().enumerate().filter(|(at, _)| moved_to[*at] != NONE) {
-            let mut value =
-                |value| old.values.try_remove(value as usize).map(|value| self.values.insert(value) as u32);
-            let is_literal = at as u32 != ROOT && node.level != PLUS;
-            self.nodes.push(Node {
-                parent: moved(node.parent),
-                level: if is_literal {
-                    self.levels.acquire(old.levels.text(LevelId(node.level))).0
-                } else {
-                    PLUS
-                },
-                plus: moved(node.plus),
-                literals: node.literals,
-                ends_here: value(node.ends_here).unwrap_or(NONE),
-                all_below: value(node.all_below).unwrap_or(NONE),
-            });
-        }
-        for at in 1..live_count {
-            if self.nodes[at as usize].level != PLUS {
-                self.insert_edge(at);
+            let filter = filter.join("/");
+            if let Some(leaf) = old.leaves.try_remove(number as usize) {
+                self.insert(&filter, leaf.value);
             }
         }
     }
+
+    /// The levels from the root to a node.
+    fn path(&self, mut at: u32) -> Vec<&str> {
+        let mut levels = Vec::new();
+        while at != ROOT {
+            let node = &self.nodes[at as usize];
+            levels.push(&*node.level);
+            at = node.parent;
+        }
+        levels.reverse();
+        levels
+    }
 }
 
-fn edge_hash(parent: u32, level: u32) -> u64 {
-    let mut hasher = ProcessHasher.build_hasher();
-    hasher.write_u64(u64::from(parent) << 32 | u64::from(level));
-    hasher.finish()
+fn edge_of<'a, V>(nodes: &'a Shelf<Node>, leaves: &'a Shelf<Leaf<V>>, child: Child) -> (u32, &'a str) {
+    if child.0 & LEAF == 0 {
+        let node = &nodes[child.0 as usize];
+        return (node.parent, &node.level);
+    }
+    let leaf = &leaves[(child.0 & !LEAF) as usize];
+    (leaf.parent, &leaf.rest)
+}
+
+/// The hash of a level's text is seeded, so a peer cannot choose edges that collide; the parent only has to spread them.
+fn edge_hash(parent: u32, level_hash: u64) -> u64 {
+    level_hash ^ u64::from(parent).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The first level, and what is below it.
+fn split_level(text: &str) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == b'/') {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+fn begins_with_level(text: &str, level: &str) -> bool {
+    text.strip_prefix(level).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether what is left of a filter matches what is left of a topic, neither at its beginning.
+fn rest_matches(mut filter: Option<&str>, mut topic: Option<&str>) -> bool {
+    while let Some(wanted) = filter {
+        // It matches all levels below, and the one above it by itself.
+        if wanted == "#" {
+            return true;
+        }
+        let Some(levels) = topic else { return false };
+        let (level, topic_below) = split_level(levels);
+        let (wanted, filter_below) = split_level(wanted);
+        if wanted != "+" && wanted != level {
+            return false;
+        }
+        filter = filter_below;
+        topic = topic_below;
+    }
+    topic.is_none()
+}
+
+/// Bytes a text takes from the allocator: short ones are stored in place.
+pub(super) fn heap_bytes_of(text: &str) -> usize {
+    if text.len() <= size_of::<CompactString>() { 0 } else { text.len() }
 }
