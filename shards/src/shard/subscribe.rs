@@ -228,6 +228,9 @@ impl Shard {
                 self.mesh.stage(shard, LaneMessage::Interest { epoch, changes });
             }
         }
+        // What a rush of subscriptions needed is not kept for the next one.
+        drop(news);
+        ledger.news.shrink_to(CHANGES_PER_MESSAGE);
     }
 
     /// Applies another shard's changes.
