@@ -1,12 +1,10 @@
 //! The examples of docs/access-sources.md are configurations that can be set up.
 
-use ringmq_access::authentication::{ElementConfig, PasswordBasedConfig};
+use ringmq_access::authentication::ElementConfig;
 use ringmq_access::authorization::SourceConfig;
 use ringmq_access::sources::{element_of, rule_sources_of, topic_sources_of};
 
 const GUIDE: &str = include_str!("../../../docs/access-sources.md");
-/// Built only on demand.
-const HAS_MONGODB: bool = cfg!(feature = "mongodb");
 
 /// Blocks of code that begin with this line, without it.
 fn blocks(first: &str) -> Vec<String> {
@@ -23,11 +21,6 @@ fn examples_of_elements_can_be_set_up() {
         let element: ElementConfig = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let ElementConfig::PasswordBased(config) = element else { continue };
         backends.push(config.backend());
-        if matches!(*config, PasswordBasedConfig::Mongodb(_)) && !HAS_MONGODB {
-            let error = element_of(&config).err().unwrap().to_string();
-            assert!(error.contains("built without mongodb"), "{error}");
-            continue;
-        }
         if let Err(error) = element_of(&config) {
             panic!("{error}\n{text}");
         }
@@ -39,17 +32,9 @@ fn examples_of_elements_can_be_set_up() {
 fn examples_of_sources_can_be_set_up() {
     let texts = blocks("[[authorization.sources]]");
     let parse = |text: &String| toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let mut sources: Vec<SourceConfig> = texts.iter().map(parse).collect();
+    let sources: Vec<SourceConfig> = texts.iter().map(parse).collect();
     let kinds: Vec<&str> = sources.iter().map(SourceConfig::kind).collect();
     assert_eq!(kinds, ["http", "postgresql", "mysql", "redis", "ldap", "mongodb"]);
-    if !HAS_MONGODB {
-        let error = rule_sources_of(&sources).err().unwrap().to_string();
-        assert!(
-            error.starts_with("authorization.sources[5] (mongodb): this ringmq was built without"),
-            "{error}"
-        );
-        sources.pop();
-    }
     assert_eq!(rule_sources_of(&sources).map(|fetched| fetched.len()).unwrap(), sources.len() - 1);
     assert_eq!(topic_sources_of(&sources).map(|asked| asked.len()).unwrap(), 1);
 }

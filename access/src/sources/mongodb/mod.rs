@@ -1,4 +1,4 @@
-//! MongoDB: users and rules in collections. Only in builds that ask for it, since its library is a large one.
+//! MongoDB: users and rules in collections. What a client says of itself is always a text, never an operator.
 
 mod documents;
 mod options;

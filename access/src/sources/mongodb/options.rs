@@ -2,7 +2,7 @@
 
 use crate::sources::config::{MongoServers, MongoType, SslConfig, Verify, pool_terms};
 use crate::sources::error::SetupError;
-use crate::sources::net::{Endpoint, TlsTerms, authorities_of};
+use crate::sources::net::{Endpoint, IDLE_MAX, TlsTerms, authorities_of};
 use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
 
 /// The options for servers.
@@ -31,7 +31,9 @@ pub fn options_of(config: &MongoServers<'_>) -> Result<ClientOptions, SetupError
     options.app_name = Some("ringmq".to_owned());
     options.max_pool_size = u32::try_from(terms.size).ok();
     options.connect_timeout = Some(terms.timeout);
-    options.server_selection_timeout = Some(terms.timeout);
+    // Before the question ends, so that the log says what is wrong.
+    options.server_selection_timeout = Some(terms.timeout / 10 * 9);
+    options.max_idle_time = Some(IDLE_MAX);
     options.direct_connection = (config.mongo_type == MongoType::Single).then_some(true);
     if config.mongo_type == MongoType::Rs {
         options.repl_set_name = Some(config.replica_set_name.to_owned());

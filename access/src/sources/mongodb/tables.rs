@@ -6,16 +6,19 @@ use crate::authentication::template::Template;
 use crate::sources::config::{MongoServers, MongodbConfig, MongodbRulesConfig, pool_terms};
 use crate::sources::error::{SetupError, SourceError};
 use crate::sources::lookup::{ROWS_MAX, Row, Rules, Table, UserColumns, Users};
-use mongodb::Client;
+use crate::sources::net::Patience;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::ClientOptions;
+use mongodb::{Client, Collection};
 use ringmq_shards::access::Entry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// A collection.
 pub struct MongoTable {
@@ -23,7 +26,12 @@ pub struct MongoTable {
     database: Box<str>,
     collection: Box<str>,
     filter: Vec<(Box<str>, Template)>,
+    /// Hosts and ports, for the log.
+    servers: Box<str>,
     timeout: Duration,
+    /// One for each question that is open, those included that nobody waits for any more.
+    places: Arc<Semaphore>,
+    patience: Patience,
     /// Made by the first who asks, since it lives on the runtime of those who ask.
     client: OnceCell<Client>,
 }
@@ -76,23 +84,91 @@ impl MongoTable {
             database: servers.database.into(),
             collection: collection.into(),
             filter: fields,
+            servers: servers.servers.into(),
             timeout: terms.timeout,
+            places: Arc::new(Semaphore::new(terms.size)),
+            patience: Patience::default(),
             client: OnceCell::new(),
         })
     }
 
-    async fn find(&self, filter: Document) -> Result<Vec<Row>, Error> {
-        let options = || async { Client::with_options(self.options.clone()) };
-        let client = self.client.get_or_try_init(options).await?;
-        let collection = client.database(&self.database).collection::<Document>(&self.collection);
-        let limit = i64::try_from(ROWS_MAX + 1).unwrap_or(i64::MAX);
-        let mut found = collection.find(filter).limit(limit).await?;
-        let mut rows = Vec::new();
-        while found.advance().await? {
-            rows.push(row_of(found.deserialize_current()?));
-        }
-        Ok(rows)
+    async fn collection(&self) -> Result<Collection<Document>, Error> {
+        let made = || async { Client::with_options(self.options.clone()) };
+        let client = self.client.get_or_try_init(made).await?;
+        Ok(client.database(&self.database).collection(&self.collection))
     }
+
+    async fn ask(&self, filter: Document) -> Result<Vec<Row>, SourceError> {
+        if !self.patience.is_due() {
+            return Err(SourceError::Waiting);
+        }
+        let deadline = Instant::now() + self.timeout;
+        let Ok(place) = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await else {
+            self.patience.record_failure();
+            return Err(SourceError::Timeout);
+        };
+        // Nobody closes the semaphore.
+        let place = place.map_err(|_| SourceError::Busy)?;
+        if !self.patience.is_due() {
+            return Err(SourceError::Waiting);
+        }
+        let collection = self.collection().await.map_err(|error| self.fault(error))?;
+        let timeout = self.timeout;
+        // The library's futures must run to their end, so the question goes on where its time is over. Its place is taken
+        // until then: the server ends it by the same time, and the library by itself where the server is gone.
+        let question = tokio::spawn(async move {
+            let found = find(collection, filter, timeout).await;
+            drop(place);
+            found
+        });
+        let fault = match timeout_at(deadline, question).await {
+            Ok(Ok(Ok(rows))) => {
+                self.patience.record_success();
+                return Ok(rows);
+            }
+            // The question was heard.
+            Ok(Ok(Err(error))) if matches!(*error.kind, ErrorKind::Command(_)) => {
+                return Err(self.fault(error));
+            }
+            Ok(Ok(Err(error))) => self.fault(error),
+            Ok(Err(_)) => SourceError::Answer("the question was given up"),
+            Err(_) => SourceError::Timeout,
+        };
+        self.patience.record_failure();
+        Err(fault)
+    }
+
+    /// Words of the library may repeat a value; its kinds and the names of codes do not.
+    fn fault(&self, error: Error) -> SourceError {
+        match *error.kind {
+            ErrorKind::Command(said) => {
+                SourceError::Refused(format!("error {} {}", said.code, said.code_name).into())
+            }
+            ErrorKind::Authentication { .. } => {
+                SourceError::Refused("the broker's own username or password is wrong".into())
+            }
+            ErrorKind::ServerSelection { .. } => SourceError::Connect {
+                address: self.servers.clone(),
+                source: io::ErrorKind::NotConnected.into(),
+            },
+            ErrorKind::Io(fault) => SourceError::Lost(fault.kind().into()),
+            _ => SourceError::Lost(io::ErrorKind::Other.into()),
+        }
+    }
+}
+
+async fn find(
+    collection: Collection<Document>,
+    filter: Document,
+    timeout: Duration,
+) -> Result<Vec<Row>, Error> {
+    let limit = i64::try_from(ROWS_MAX + 1).unwrap_or(i64::MAX);
+    let mut found = collection.find(filter).limit(limit).max_time(timeout).await?;
+    let mut rows = Vec::new();
+    while found.advance().await? {
+        rows.push(row_of(found.deserialize_current()?));
+    }
+    Ok(rows)
 }
 
 impl Table for MongoTable {
@@ -104,22 +180,7 @@ impl Table for MongoTable {
     async fn rows(&self, values: Vec<String>) -> Result<Vec<Row>, SourceError> {
         let names = self.filter.iter().map(|(name, _)| name.to_string());
         let filter: Document = names.zip(values.into_iter().map(Into::into)).collect();
-        match tokio::time::timeout(self.timeout, self.find(filter)).await {
-            Ok(found) => found.map_err(fault),
-            Err(_) => Err(SourceError::Timeout),
-        }
-    }
-}
-
-/// Words of the library may repeat a value; its kinds do not.
-fn fault(error: Error) -> SourceError {
-    match *error.kind {
-        ErrorKind::Command(said) => SourceError::Refused(format!("error {}", said.code).into()),
-        ErrorKind::Authentication { .. } => {
-            SourceError::Refused("the broker's own username or password is wrong".into())
-        }
-        ErrorKind::ServerSelection { .. } => SourceError::Lost(io::ErrorKind::NotConnected.into()),
-        _ => SourceError::Lost(io::ErrorKind::Other.into()),
+        self.ask(filter).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! A bounded pool of connections to one server. It connects when somebody asks, never ahead of need, and stands back for a
 //! growing while from a server that cannot be reached.
 
+use super::patience::Patience;
 use crate::sources::error::SourceError;
 use std::fmt;
 use std::future::Future;
@@ -9,12 +10,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the pool stands back after the first failed attempt.
-const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-/// And at most, however many failed.
-const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// A connection nobody used for so long is closed when the next one is looked for: servers close theirs after a while.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+pub const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Makes connections.
 pub trait Connector: Send + Sync {
@@ -46,14 +43,7 @@ pub struct Pool<C: Connector> {
     /// One for each connection in use.
     places: Semaphore,
     idle: Mutex<Vec<(C::Link, Instant)>>,
-    patience: Mutex<Patience>,
-}
-
-/// When the next attempt is due.
-#[derive(Debug, Default)]
-struct Patience {
-    failures: u32,
-    not_before: Option<Instant>,
+    patience: Patience,
 }
 
 impl<C: Connector> Pool<C> {
@@ -64,7 +54,7 @@ impl<C: Connector> Pool<C> {
             timeout: terms.timeout,
             places: Semaphore::new(terms.size),
             idle: Mutex::default(),
-            patience: Mutex::default(),
+            patience: Patience::default(),
         }
     }
 
@@ -103,7 +93,7 @@ impl<C: Connector> Pool<C> {
         W: Future<Output = (C::Link, Result<T, SourceError>)>,
     {
         let Ok((mut link, answer)) = timeout_at(deadline, work(link)).await else {
-            self.record_failure();
+            self.patience.record_failure();
             return Err(SourceError::Timeout);
         };
         let is_lost = matches!(&answer, Err(error) if error.is_link_lost());
@@ -114,32 +104,20 @@ impl<C: Connector> Pool<C> {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<C::Link, SourceError> {
-        if self.lock_patience().not_before.is_some_and(|at| at > Instant::now()) {
+        if !self.patience.is_due() {
             return Err(SourceError::Waiting);
         }
         let connected = timeout_at(deadline, self.connector.connect()).await;
         match connected.unwrap_or(Err(SourceError::Timeout)) {
             Ok(link) => {
-                *self.lock_patience() = Patience::default();
+                self.patience.record_success();
                 Ok(link)
             }
             Err(error) => {
-                self.record_failure();
+                self.patience.record_failure();
                 Err(error)
             }
         }
-    }
-
-    /// Attempts that were under way together count once.
-    fn record_failure(&self) {
-        let mut patience = self.lock_patience();
-        let now = Instant::now();
-        if patience.not_before.is_some_and(|at| at > now) {
-            return;
-        }
-        let delay = BACK_OFF_MIN.saturating_mul(1 << patience.failures.min(16)).min(BACK_OFF_MAX);
-        patience.failures = patience.failures.saturating_add(1);
-        patience.not_before = Some(now + delay);
     }
 
     /// The connection that was used last, so that those that are not needed grow old.
@@ -156,10 +134,6 @@ impl<C: Connector> Pool<C> {
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<(C::Link, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_patience(&self) -> MutexGuard<'_, Patience> {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
