@@ -121,7 +121,7 @@ impl Desk {
     }
 
     fn receive(&mut self, publish: &Publish<'_>) {
-        let inbound = self.session.handle_publish(black_box(publish), &mut cx!(self), &mut self.out);
+        let inbound = self.session.handle_publish(black_box(publish), &mut cx!(self));
         assert_eq!(inbound, Ok(Inbound::Route { aliased: None, mounted: None }));
         let origin = Origin { shard: 0, session: 7 };
         black_box(Session::publication(publish, publish.topic, origin, &cx!(self)));

@@ -420,7 +420,7 @@ impl World {
             properties: PublishProperties { topic_alias: alias, ..PublishProperties::default() },
             payload: &body,
         };
-        let inbound = session.handle_publish(&publish, cx!(self), &mut line.out);
+        let inbound = session.handle_publish(&publish, cx!(self));
         let (_, routed) = self.published.get_mut(&serial).expect("published before");
         match inbound.expect("a client that keeps the rules is not refused") {
             Inbound::Route { aliased, mounted } => {
@@ -432,7 +432,10 @@ impl World {
                 let outcome = if serial.is_multiple_of(2) { Routed::Matched } else { Routed::NoSubscribers };
                 session.handle_routed(publish.acknowledgement(), outcome, cx!(self), &mut line.out);
             }
-            Inbound::Settled => assert!(qos == QoS::ExactlyOnce && *routed == 1, "{serial} is not routed"),
+            Inbound::Answer(outcome) => {
+                assert!(qos == QoS::ExactlyOnce && *routed == 1, "{serial} is not routed");
+                session.handle_routed(publish.acknowledgement(), outcome, cx!(self), &mut line.out);
+            }
         }
         self.observe();
     }

@@ -101,8 +101,9 @@ pub enum Inbound {
         /// The topic behind the client's mountpoint, by which it is routed; `None` when there is no mountpoint.
         mounted: Option<Box<str>>,
     },
-    /// A repetition; it has been answered.
-    Settled,
+    /// Do not route it. [`Session::handle_routed`] with this answers it, once earlier packets of the client are answered.
+    /// [MQTT-4.6.0-2, MQTT-4.6.0-3]
+    Answer(Routed),
 }
 
 /// What routing a message came to.
@@ -120,20 +121,24 @@ pub enum Routed {
     OverQuota,
     /// It is larger than packets may be, and was not read.
     TooLarge,
+    /// Its identifier stands for another message. Only v5 clients are told.
+    IdInUse,
+}
+
+impl Routed {
+    /// Whether it was kept from being routed, so that nobody will ever have it.
+    pub fn is_stopped(self) -> bool {
+        matches!(self, Routed::Denied | Routed::OverQuota | Routed::TooLarge | Routed::IdInUse)
+    }
 }
 
 impl Session {
-    /// Checks a PUBLISH and answers repetitions.
+    /// Checks a PUBLISH, and tells new messages from repetitions.
     ///
     /// # Errors
     /// The violation to disconnect with.
-    pub fn handle_publish(
-        &mut self,
-        publish: &Publish<'_>,
-        cx: &mut Cx<'_>,
-        out: &mut Outbox,
-    ) -> Result<Inbound, Violation> {
-        let Some(link) = self.link.as_mut() else { return Ok(Inbound::Settled) };
+    pub fn handle_publish(&mut self, publish: &Publish<'_>, cx: &mut Cx<'_>) -> Result<Inbound, Violation> {
+        let Some(link) = self.link.as_mut() else { return Ok(Inbound::Answer(Routed::Refused)) };
         count_received(publish.qos, cx);
         if publish.qos as u8 > cx.config.max_qos_allowed {
             return Err(Violation::new(ReasonCode::QosNotSupported, "QoS above the maximum"));
@@ -165,15 +170,11 @@ impl Session {
             && link.terms.version == ProtocolVersion::V5
             && self.flows.as_ref().is_some_and(|flows| flows.inbound.holds(packet_id))
         {
-            let puback = Ack::new(AckKind::Puback, packet_id, ReasonCode::PacketIdentifierInUse);
-            out.push_ack(&puback, link.terms.version, cx.tally);
-            return Ok(Inbound::Settled);
+            return Ok(Inbound::Answer(Routed::IdInUse));
         }
         if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id) {
             if self.flows.as_mut().is_some_and(|flows| flows.inbound.is_repetition(packet_id)) {
-                let pubrec = Ack::new(AckKind::Pubrec, packet_id, ReasonCode::Success);
-                out.push_ack(&pubrec, link.terms.version, cx.tally);
-                return Ok(Inbound::Settled);
+                return Ok(Inbound::Answer(Routed::Matched));
             }
             self.begin_qos2(packet_id, cx)?;
         }
@@ -224,7 +225,7 @@ impl Session {
         }
     }
 
-    /// Acknowledges a routed PUBLISH. [MQTT-4.3.2-4, MQTT-4.3.3-8]
+    /// Acknowledges a PUBLISH. [MQTT-4.3.2-4, MQTT-4.3.3-8]
     pub fn handle_routed(
         &mut self,
         acknowledgement: Option<(AckKind, PacketId)>,
@@ -241,6 +242,7 @@ impl Session {
             Routed::Refused | Routed::OverQuota | Routed::TooLarge => return,
             // Other clients cannot be told, and would send it again.
             Routed::Denied if v5 => ReasonCode::NotAuthorized,
+            Routed::IdInUse if v5 => ReasonCode::PacketIdentifierInUse,
             _ => ReasonCode::Success,
         };
         out.push_ack(&Ack::new(kind, packet_id, reason), link.terms.version, cx.tally);

@@ -91,6 +91,35 @@ fn puback_and_pubrec_follow_the_order_of_publish() {
     });
 }
 
+// [MQTT-4.6.0-2, MQTT-4.6.0-3]
+#[test]
+fn what_is_answered_and_not_routed_waits_for_what_came_before() {
+    at_shards(&[], |broker| {
+        for version in VERSIONS {
+            let mut away = Login::persistent(ProtocolVersion::V5, "away").open(broker);
+            away.subscribe("kept", 2);
+            away.vanish();
+            let mut client = Login::new(version, "client").open(broker);
+            assert!(!client.publish(message("kept", "before").qos(1)).is_error());
+            client.send(message("kept", "begun").qos(2).id(9));
+            client.expect_ack(AckKind::Pubrec, 9);
+            // A packet identifier of QoS 2 is in use, which a v5 client is told at QoS 1 too.
+            for (qos, kind) in [(1, AckKind::Puback), (2, AckKind::Pubrec)] {
+                let first = message("kept", "stored first").qos(qos).id(u16::from(qos));
+                let second = message("kept", "begun").qos(qos).id(9);
+                client.send_raw(&[first.encode(version), second.encode(version)].concat());
+                for id in [u16::from(qos), 9] {
+                    match client.expect_packet() {
+                        Packet::Ack { kind: k, packet_id, .. } => assert_eq!((k, packet_id), (kind, id)),
+                        other => panic!("expected {kind:?} {id}, got {other:?}"),
+                    }
+                }
+            }
+            client.disconnect();
+        }
+    });
+}
+
 #[test]
 fn pubrel_follows_the_order_of_pubrec() {
     let broker = Broker::start(1);

@@ -29,6 +29,39 @@ fn qos2_publish_is_routed_once_after_reconnect() {
     });
 }
 
+// [MQTT-4.6.0-3]
+#[test]
+fn a_repeated_publish_is_answered_behind_what_its_connection_sent_before() {
+    // What was sent before the connection ended is still to be stored when the next one repeats it.
+    at_shards(&["durability.commit_delay=200ms"], |broker| {
+        let mut away = login(ProtocolVersion::V5, "away").open(broker);
+        away.subscribe("kept", 2);
+        away.vanish();
+        for version in VERSIONS {
+            let id = format!("{version:?}");
+            let mut publisher = login(version, &id).open(broker);
+            publisher.send(message("kept", "2").qos(2).id(2));
+            publisher.vanish();
+            let mut publisher = Client::unconnected(broker, version);
+            publisher.send_raw(&login(version, &id).encode());
+            publisher.send(message("kept", "1").qos(2).id(1));
+            publisher.send(message("kept", "2").qos(2).id(2).dup());
+            assert!(matches!(publisher.expect_packet(), Packet::Connack(_)));
+            for id in [1, 2] {
+                match publisher.expect_packet() {
+                    Packet::Ack { kind: AckKind::Pubrec, packet_id, reason, .. } => {
+                        assert_eq!((packet_id, reason.is_error()), (id, false));
+                    }
+                    other => panic!("expected PUBREC {id}, got {other:?}"),
+                }
+            }
+            publisher.vanish();
+        }
+        let mut client = login(ProtocolVersion::V5, "away").open(broker);
+        client.expect_texts(["2", "1"].repeat(VERSIONS.len()));
+    });
+}
+
 #[test]
 fn pubrel_finds_its_publish_after_reconnect() {
     at_shards(&[], |broker| {

@@ -73,11 +73,7 @@ impl Shard {
             return;
         };
         let Some(slot) = self.sessions.get(key) else { return };
-        let ack = PendingAck::new(packet_id, kind, Routed::TooLarge, slot.attachment, Some(Outcome::Stored));
-        if self.receipts.has_acks(key) {
-            self.receipts.push_ack(key, ack);
-        } else {
-            self.acknowledge(token, key, ack, Outcome::Stored);
-        }
+        let ack = PendingAck::new(packet_id, kind, Routed::TooLarge, slot.attachment);
+        self.acknowledge_in_turn(token, key, ack, Outcome::Stored);
     }
 }

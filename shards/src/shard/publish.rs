@@ -1,6 +1,6 @@
 //! The way of a message: one match on the publisher's shard, local deliveries, one lane message for each other shard.
 
-use super::journal::{Goal, PendingAck, Receipt};
+use super::journal::{Goal, Outcome, PendingAck, Receipt};
 use super::lanes::{GroupPick, LaneMessage};
 use super::outlets::SCRATCH_KEPT;
 use super::sessions::SessionKey;
@@ -61,21 +61,20 @@ impl Shard {
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let (zone, is_bound) = (slot.session.zone(), slot.rights.binds_publisher());
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
-        if let Some((kind, packet_id)) = publish.acknowledgement()
-            && kind == AckKind::Pubrec
-            && self.receipts.repeat(key, kind, packet_id, slot.attachment)
-        {
-            // The acknowledgement of the first one is still to come.
-            return Ok(());
-        }
         if publish.qos > QoS::AtMostOnce {
             self.spent.lend(&mut connection.outbox);
         }
-        let inbound = slot.session.handle_publish(publish, &mut cx!(self, zone), &mut connection.outbox)?;
+        let inbound = slot.session.handle_publish(publish, &mut cx!(self, zone))?;
         if publish.qos > QoS::AtMostOnce {
             self.mark_dirty(token);
         }
-        let Inbound::Route { aliased, mounted } = inbound else { return Ok(()) };
+        let (aliased, mounted) = match inbound {
+            Inbound::Route { aliased, mounted } => (aliased, mounted),
+            Inbound::Answer(routed) => {
+                self.answer_unrouted(token, key, publish, routed);
+                return Ok(());
+            }
+        };
         let own_topic = aliased.as_deref().unwrap_or(publish.topic);
         let topic = mounted.as_deref().unwrap_or(own_topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self, zone));
@@ -96,19 +95,29 @@ impl Shard {
             self.note_recorded(before);
         }
         let Some(slot) = self.sessions.get(key) else { return Ok(()) };
-        let ack = PendingAck::new(packet_id, kind, routed, slot.attachment, None);
+        let ack = PendingAck::new(packet_id, kind, routed, slot.attachment);
         let outcome = self.receipts.end(|receipts| {
             let turn = receipts.push_ack(key, ack);
             forwarding.map_or(Goal::Acknowledge(turn), |forwarding| Goal::Forward(turn, forwarding))
         });
-        let Some(outcome) = outcome else { return Ok(()) };
-        if self.receipts.has_acks(key) {
-            let ack = PendingAck::new(packet_id, kind, routed, ack.attachment, Some(outcome));
-            self.receipts.push_ack(key, ack);
-        } else {
-            self.acknowledge(token, key, ack, outcome);
+        if let Some(outcome) = outcome {
+            self.acknowledge_in_turn(token, key, ack, outcome);
         }
         Ok(())
+    }
+
+    /// Answers a PUBLISH that is not routed. A repetition whose first answer is still to come gets that one, in its own turn.
+    fn answer_unrouted(&mut self, token: Token, key: SessionKey, publish: &Publish<'_>, routed: Routed) {
+        let (Some((kind, packet_id)), Some(slot)) = (publish.acknowledgement(), self.sessions.get(key))
+        else {
+            return;
+        };
+        let attachment = slot.attachment;
+        if kind == AckKind::Pubrec && self.receipts.repeat(key, packet_id, attachment) {
+            return self.send_acks(key);
+        }
+        let ack = PendingAck::new(packet_id, kind, routed, attachment);
+        self.acknowledge_in_turn(token, key, ack, Outcome::Stored);
     }
 
     /// Why a client may not publish this, if rules or quotas have it so. Counted.

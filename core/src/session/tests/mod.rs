@@ -126,14 +126,13 @@ impl Rig {
         }
     }
 
-    /// The client publishes; whether the broker is to route it. Routed messages are acknowledged.
+    /// The client publishes; whether the broker is to route it. It is acknowledged.
     fn publish(&mut self, publish: &Publish<'_>) -> Result<Inbound, Violation> {
         let mut cx =
             Cx { now: self.now, config: &self.config, tally: &mut self.tally, memory: &mut Forgetful };
-        let inbound = self.session.handle_publish(publish, &mut cx, &mut self.out)?;
-        if inbound != Inbound::Settled {
-            self.session.handle_routed(publish.acknowledgement(), Routed::Matched, &mut cx, &mut self.out);
-        }
+        let inbound = self.session.handle_publish(publish, &mut cx)?;
+        let routed = if let Inbound::Answer(routed) = inbound { routed } else { Routed::Matched };
+        self.session.handle_routed(publish.acknowledgement(), routed, &mut cx, &mut self.out);
         Ok(inbound)
     }
 

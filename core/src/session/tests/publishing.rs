@@ -3,7 +3,8 @@
 use super::*;
 
 const ROUTE: Result<Inbound, Violation> = Ok(Inbound::Route { aliased: None, mounted: None });
-const SETTLED: Result<Inbound, Violation> = Ok(Inbound::Settled);
+const REPEATED: Result<Inbound, Violation> = Ok(Inbound::Answer(Routed::Matched));
+const ID_IN_USE: Result<Inbound, Violation> = Ok(Inbound::Answer(Routed::IdInUse));
 
 fn reason(outcome: Result<Inbound, Violation>) -> Option<ReasonCode> {
     outcome.err().map(|violation| violation.reason)
@@ -37,10 +38,10 @@ fn qos_2_is_routed_once_until_pubrel_whatever_dup_says() {
     for version in ALL {
         let mut rig = Rig::connected(version);
         assert_eq!(rig.publish(&publish(ExactlyOnce, 5)), ROUTE);
-        assert_eq!(rig.publish(&Publish { dup: true, ..publish(ExactlyOnce, 5) }), SETTLED);
+        assert_eq!(rig.publish(&Publish { dup: true, ..publish(ExactlyOnce, 5) }), REPEATED);
         rig.reconnect(&connect(version));
-        assert_eq!(rig.publish(&Publish { dup: true, ..publish(ExactlyOnce, 5) }), SETTLED);
-        assert_eq!(rig.publish(&publish(ExactlyOnce, 5)), SETTLED);
+        assert_eq!(rig.publish(&Publish { dup: true, ..publish(ExactlyOnce, 5) }), REPEATED);
+        assert_eq!(rig.publish(&publish(ExactlyOnce, 5)), REPEATED);
         assert_eq!(rig.sent(), ["PUBREC #5"; 2]);
         rig.ack(AckKind::Pubrel, 5);
         assert_eq!(rig.publish(&publish(ExactlyOnce, 5)), ROUTE, "released, the identifier is free");
@@ -67,7 +68,7 @@ fn nobody_subscribed_is_told_to_version_5_only() {
         for packet in [publish(AtLeastOnce, 1), publish(ExactlyOnce, 2)] {
             let mut cx =
                 Cx { now: rig.now, config: &rig.config, tally: &mut rig.tally, memory: &mut Forgetful };
-            rig.session.handle_publish(&packet, &mut cx, &mut rig.out).expect("accepted");
+            rig.session.handle_publish(&packet, &mut cx).expect("accepted");
             rig.session.handle_routed(packet.acknowledgement(), Routed::NoSubscribers, &mut cx, &mut rig.out);
         }
         assert_eq!(rig.sent(), expected);
@@ -81,7 +82,7 @@ fn more_than_receive_maximum_begun_messages_are_refused() {
     rig.connect(&connect(V5));
     assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), ROUTE);
     assert_eq!(rig.publish(&publish(ExactlyOnce, 2)), ROUTE);
-    assert_eq!(rig.publish(&publish(ExactlyOnce, 2)), SETTLED, "a repetition takes no place");
+    assert_eq!(rig.publish(&publish(ExactlyOnce, 2)), REPEATED, "a repetition takes no place");
     assert_eq!(rig.publish(&publish(AtLeastOnce, 3)), ROUTE, "acknowledged at once, it takes no place");
     assert_eq!(reason(rig.publish(&publish(ExactlyOnce, 3))), Some(ReasonCode::ReceiveMaximumExceeded));
     rig.ack(AckKind::Pubrel, 1);
@@ -97,7 +98,7 @@ fn receive_maximum_counts_what_was_begun_on_this_connection() {
     assert_eq!(rig.publish(&publish(ExactlyOnce, 2)), ROUTE);
     rig.reconnect(&connect(V5));
     assert_eq!(rig.publish(&publish(ExactlyOnce, 3)), ROUTE);
-    assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), SETTLED, "and is still sent only once");
+    assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), REPEATED, "and is still sent only once");
     assert_eq!(reason(rig.publish(&publish(ExactlyOnce, 4))), Some(ReasonCode::ReceiveMaximumExceeded));
     rig.ack(AckKind::Pubrel, 2);
     assert_eq!(reason(rig.publish(&publish(ExactlyOnce, 4))), Some(ReasonCode::ReceiveMaximumExceeded));
@@ -113,7 +114,7 @@ fn begun_messages_that_wait_too_long_give_up_their_place() {
     rig.now = rig.now.after_s(299);
     assert_eq!(reason(rig.publish(&publish(ExactlyOnce, 2))), Some(ReasonCode::ReceiveMaximumExceeded));
     rig.now = rig.now.after_s(1);
-    assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), SETTLED, "nobody needs the place yet");
+    assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), REPEATED, "nobody needs the place yet");
     assert_eq!(rig.publish(&publish(ExactlyOnce, 2)), ROUTE);
     assert_eq!(rig.count(Metric::MessagesDroppedAwaitPubrelTimeout), 1);
 }
@@ -170,7 +171,9 @@ fn an_identifier_of_a_begun_exchange_is_in_use_for_everything_else() {
         assert_eq!(rig.publish(&publish(ExactlyOnce, 1)), ROUTE);
         let in_use = version == V5;
         assert_eq!(rig.session.holds_id(id(1)), in_use);
-        assert_eq!(rig.publish(&publish(AtLeastOnce, 1)) == SETTLED, in_use);
+        assert_eq!(rig.publish(&publish(AtLeastOnce, 1)), if in_use { ID_IN_USE } else { ROUTE });
+        let puback = if in_use { "PUBACK #1 0x91" } else { "PUBACK #1" };
+        assert_eq!(rig.sent(), ["PUBREC #1", puback]);
         // The rig subscribes with identifier 1.
         let verdicts = rig.subscribe(&[("a", SubscriptionOptions::default())]).expect("no violation");
         let expected = if in_use { ReasonCode::PacketIdentifierInUse } else { ReasonCode::Success };

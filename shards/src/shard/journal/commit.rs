@@ -168,21 +168,33 @@ impl Shard {
     }
 
     /// Sends a publisher the acknowledgements whose turn has come.
-    fn send_acks(&mut self, key: SessionKey) {
+    pub fn send_acks(&mut self, key: SessionKey) {
         while let Some((ack, outcome)) = self.receipts.poll_ack(key) {
             let Some(slot) = self.sessions.get(key) else { return };
             let token = slot.connection.filter(|_| slot.attachment == ack.attachment);
             match token {
                 Some(token) => self.acknowledge(token, key, ack, outcome),
-                None if outcome > Outcome::Stored => self.abandon_exchange(key, ack),
+                None if outcome > Outcome::Stored || ack.routed.is_stopped() => {
+                    self.abandon_exchange(key, ack);
+                }
                 None => {}
             }
         }
     }
 
+    /// Answers a PUBLISH when the client's earlier ones are answered. [MQTT-4.6.0-2, MQTT-4.6.0-3]
+    pub fn acknowledge_in_turn(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
+        if self.receipts.has_acks(key) {
+            let turn = self.receipts.push_ack(key, ack);
+            self.receipts.ready(turn, outcome);
+        } else {
+            self.acknowledge(token, key, ack, outcome);
+        }
+    }
+
     /// Answers a PUBLISH. A refused one is answered 0x97, which only v5 can say: others are disconnected and send it again,
     /// or are told that all is well where the operator prefers that.
-    pub fn acknowledge(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
+    fn acknowledge(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let is_v5 = connection.version == ProtocolVersion::V5;

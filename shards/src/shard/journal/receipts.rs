@@ -97,15 +97,15 @@ pub struct Receipts {
 pub struct AckTurn {
     session: SessionKey,
     generation: u32,
-    number: u64,
+    number: u32,
 }
 
 /// Acknowledgements of one publisher, in the order of its messages. [MQTT-4.6.0-2, MQTT-4.6.0-3]
 #[derive(Debug)]
 struct AckQueue {
     generation: u32,
-    /// The number of the first.
-    first: u64,
+    /// The number of the next.
+    next: u32,
     list: VecDeque<PendingAck>,
 }
 
@@ -121,6 +121,8 @@ pub struct PendingAck {
     /// The connection that the packet came by, or that repeated it.
     pub attachment: u32,
     outcome: Option<Outcome>,
+    /// What its [`AckTurn`] knows it by.
+    number: u32,
 }
 
 impl Receipts {
@@ -291,18 +293,18 @@ impl Receipts {
         let generations = &mut self.generations;
         let queue = self.acks.entry(session).or_insert_with(|| {
             *generations = generations.wrapping_add(1);
-            AckQueue { generation: *generations, first: 0, list: VecDeque::new() }
+            AckQueue { generation: *generations, next: 0, list: VecDeque::new() }
         });
-        let number = queue.first + queue.list.len() as u64;
-        queue.list.push_back(ack);
+        let number = queue.next;
+        queue.next = number.wrapping_add(1);
+        queue.list.push_back(PendingAck { number, ..ack });
         AckTurn { session, generation: queue.generation, number }
     }
 
     /// An acknowledgement is ready, though others may have to go first. The session it belongs to.
     pub fn ready(&mut self, turn: AckTurn, outcome: Outcome) -> Option<SessionKey> {
         let queue = self.acks.get_mut(&turn.session).filter(|queue| queue.generation == turn.generation)?;
-        let place = usize::try_from(turn.number.checked_sub(queue.first)?).ok()?;
-        queue.list.get_mut(place)?.outcome = Some(outcome);
+        queue.find(turn.number)?.outcome = Some(outcome);
         Some(turn.session)
     }
 
@@ -310,23 +312,20 @@ impl Receipts {
     pub fn poll_ack(&mut self, session: SessionKey) -> Option<(PendingAck, Outcome)> {
         let queue = self.acks.get_mut(&session)?;
         let outcome = queue.list.front()?.outcome?;
-        let ack = queue.list.pop_front()?;
-        queue.first += 1;
-        Some((ack, outcome))
+        Some((queue.list.pop_front()?, outcome))
     }
 
-    /// Whether the acknowledgement of this packet waits; then it goes to this connection, which has repeated the packet.
-    pub fn repeat(
-        &mut self,
-        session: SessionKey,
-        kind: AckKind,
-        packet_id: PacketId,
-        attachment: u32,
-    ) -> bool {
+    /// Whether the PUBREC of this packet waits. If another connection has repeated the packet it goes there, behind the
+    /// answers to what came by that connection before; those behind its old place may have become ready by that.
+    pub fn repeat(&mut self, session: SessionKey, packet_id: PacketId, attachment: u32) -> bool {
         let Some(queue) = self.acks.get_mut(&session) else { return false };
-        let is_it = |ack: &&mut PendingAck| ack.kind == kind && ack.packet_id == packet_id;
-        let Some(ack) = queue.list.iter_mut().find(is_it) else { return false };
-        ack.attachment = attachment;
+        let is_it = |ack: &PendingAck| ack.kind == AckKind::Pubrec && ack.packet_id == packet_id;
+        let Some(place) = queue.list.iter().position(is_it) else { return false };
+        if queue.list[place].attachment != attachment
+            && let Some(ack) = queue.list.remove(place)
+        {
+            queue.list.push_back(PendingAck { attachment, ..ack });
+        }
         true
     }
 
@@ -345,16 +344,23 @@ impl Receipts {
     }
 }
 
+impl AckQueue {
+    /// An acknowledgement by its number: as far behind the first as the numbers say, unless some have changed their places.
+    fn find(&mut self, number: u32) -> Option<&mut PendingAck> {
+        let has_number = |ack: &PendingAck| ack.number == number;
+        let guess = number.wrapping_sub(self.list.front()?.number) as usize;
+        let place = match self.list.get(guess).is_some_and(has_number) {
+            true => guess,
+            false => self.list.iter().position(has_number)?,
+        };
+        self.list.get_mut(place)
+    }
+}
+
 impl PendingAck {
-    /// An acknowledgement; `outcome` is known if nothing is waited for but the earlier ones.
-    pub fn new(
-        packet_id: PacketId,
-        kind: AckKind,
-        routed: Routed,
-        attachment: u32,
-        outcome: Option<Outcome>,
-    ) -> PendingAck {
-        PendingAck { packet_id, kind, routed, attachment, outcome }
+    /// An acknowledgement.
+    pub fn new(packet_id: PacketId, kind: AckKind, routed: Routed, attachment: u32) -> PendingAck {
+        PendingAck { packet_id, kind, routed, attachment, outcome: None, number: 0 }
     }
 }
 
@@ -368,4 +374,55 @@ fn settle(open: &mut Slab<Open>, token: u32, outcome: Outcome) -> Option<(Goal, 
     }
     let Open { goal, outcome, .. } = open.remove(token as usize);
     Some((goal, outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: SessionKey = SessionKey(7);
+
+    fn push(receipts: &mut Receipts, packet_id: u16, attachment: u32) -> AckTurn {
+        let packet_id = PacketId::new(packet_id).expect("not 0");
+        receipts.push_ack(SESSION, PendingAck::new(packet_id, AckKind::Pubrec, Routed::Matched, attachment))
+    }
+
+    fn repeat(receipts: &mut Receipts, packet_id: u16, attachment: u32) -> bool {
+        receipts.repeat(SESSION, PacketId::new(packet_id).expect("not 0"), attachment)
+    }
+
+    /// What leaves now: packet identifiers and connections.
+    fn leaving(receipts: &mut Receipts) -> Vec<(u16, u32)> {
+        let next = || receipts.poll_ack(SESSION).map(|(ack, _)| (ack.packet_id.as_u16(), ack.attachment));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn acknowledgements_leave_in_the_order_in_which_the_last_connection_asked() {
+        let mut receipts = Receipts::default();
+        let [one, two, three] = [1, 2, 3].map(|packet_id| push(&mut receipts, packet_id, 0));
+        assert!(repeat(&mut receipts, 2, 0), "the same connection has its answer where it asked first");
+        let four = push(&mut receipts, 4, 1);
+        assert!(repeat(&mut receipts, 1, 1) && repeat(&mut receipts, 3, 1) && !repeat(&mut receipts, 5, 1));
+        let five = push(&mut receipts, 5, 1);
+        for ready in [five, three, one, four] {
+            assert_eq!(receipts.ready(ready, Outcome::Stored), Some(SESSION));
+            assert_eq!(leaving(&mut receipts), [], "the second is still awaited");
+        }
+        receipts.ready(two, Outcome::Stored);
+        assert_eq!(leaving(&mut receipts), [(2, 0), (4, 1), (1, 1), (3, 1), (5, 1)]);
+        assert_eq!(receipts.ready(one, Outcome::Stored), None, "it has left");
+    }
+
+    #[test]
+    fn who_gives_up_a_place_holds_back_nobody_there() {
+        let mut receipts = Receipts::default();
+        let [one, two] = [1, 2].map(|packet_id| push(&mut receipts, packet_id, packet_id.into()));
+        receipts.ready(two, Outcome::Stored);
+        assert_eq!(leaving(&mut receipts), []);
+        assert!(repeat(&mut receipts, 1, 2));
+        assert_eq!(leaving(&mut receipts), [(2, 2)]);
+        receipts.ready(one, Outcome::Refused);
+        assert_eq!(leaving(&mut receipts), [(1, 2)]);
+    }
 }
