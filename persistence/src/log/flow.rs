@@ -102,8 +102,8 @@ impl Machine {
             return None;
         }
         if batch.begins_segment {
-            let segment = batch.segment;
-            self.open_segment(segment);
+            let (segment, number) = (batch.segment, batch.number);
+            self.open_segment(segment, number);
         }
         let flight = self.queue.launch()?;
         let (segment, offset, bytes) = (flight.segment, flight.offset, flight.bytes.clone());
@@ -112,8 +112,9 @@ impl Machine {
         Some((Purpose::Write, Operation::Write { segment, offset, bytes }))
     }
 
-    /// From now on `number` is written to, and no segment before it.
-    fn open_segment(&mut self, number: SegmentNumber) {
+    /// From now on `number` is written to, and no segment before it. Those may leave when the batch is on disk that begins it:
+    /// the header of the last one says which ids are free.
+    fn open_segment(&mut self, number: SegmentNumber, batch: u64) {
         let closed: Vec<SegmentNumber> = self
             .segments
             .iter()
@@ -122,6 +123,11 @@ impl Machine {
             .take_while(|(other, _)| other.0 >= self.segments.first_open)
             .map(|(other, _)| other)
             .collect();
+        for closed in &closed {
+            if let Some(segment) = self.segments.find_mut(*closed) {
+                segment.empty_since = segment.empty_since.max(batch);
+            }
+        }
         self.segments.first_open = number.0;
         self.segments.empties.extend(closed.iter().copied());
         self.segments.sparse.extend(closed);
@@ -158,6 +164,10 @@ impl Machine {
 
     /// Deletes or renames a segment in which nothing is needed any more, once what made it so is on disk.
     fn next_departure(&mut self) -> Option<(Purpose, Operation)> {
+        // What this pass has removed so far is no record yet: a segment may be empty for its sake only.
+        if !self.removals.is_empty() {
+            return None;
+        }
         let compacted = self.compaction.as_ref().map(|compaction| compaction.segment);
         let mut found = None;
         let mut wanted = 0;
@@ -187,7 +197,10 @@ impl Machine {
         if wanted > 0 && wanted <= last {
             self.queue.want(wanted);
         }
-        let (number, fate) = found?;
+        let Some((number, fate)) = found else {
+            // What was wanted just now.
+            return self.next_sync();
+        };
         if let Some(segment) = self.segments.find_mut(number) {
             segment.is_leaving = true;
         }

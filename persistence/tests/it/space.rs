@@ -1,6 +1,9 @@
 //! What the log takes on disk: empty segments go, sparse ones are compacted, the store has a limit, and removals stay as
 //! long as what they remove could come back.
 
+use ringmq_persistence::format::SegmentNumber;
+use ringmq_persistence::log::operation::Operation;
+use ringmq_persistence::storage::Storage;
 use ringmq_persistence::storage::memory::{Crash, Memory};
 use ringmq_persistence::{Level, Options, PutError};
 
@@ -210,4 +213,45 @@ fn ids_go_on_after_everything_was_removed_and_deleted() {
         disk.crash(Crash::Power, |_| 0);
         machine = opened(&disk, small()).0;
     }
+}
+
+#[test]
+fn a_segment_stays_until_the_next_one_says_on_disk_which_ids_are_free() {
+    let disk = Memory::default();
+    let (mut machine, ..) = opened(&disk, small());
+    let ids = put(&disk, &mut machine, 2, 3_500);
+    // All of the first segment is dead, and it is full.
+    remove(&disk, &mut machine, &ids);
+    machine.put(1, b"next").unwrap();
+    machine.seal(Level::Wal).unwrap();
+    let mut is_next_synced = false;
+    while let Some((ticket, operation)) = machine.poll_operation() {
+        match &operation {
+            Operation::Sync { segment } => is_next_synced |= *segment == SegmentNumber(2),
+            Operation::Delete { .. } => assert!(is_next_synced, "the only header on disk goes"),
+            _ => {}
+        }
+        let answer = block_on(disk.perform(operation));
+        machine.handle_answer(ticket, answer);
+    }
+    assert!(is_next_synced && disk.names() == ["00000002.seg"], "{:?}", disk.names());
+}
+
+#[test]
+fn a_segment_stays_until_the_pass_is_sealed_that_has_emptied_it() {
+    let disk = Memory::default();
+    let (mut machine, ..) = opened(&disk, small());
+    let ids = put(&disk, &mut machine, 3, 3_500);
+    let (mut machine, ..) = opened(&disk, small());
+    machine.put(1, b"next").unwrap();
+    machine.seal(Level::Fsync).unwrap();
+    for id in ids {
+        assert!(machine.remove(id).unwrap());
+    }
+    block_on(drain(&disk, &mut machine)).unwrap();
+    disk.crash(Crash::Process, |_| 0);
+    assert_eq!(opened(&disk, small()).2.len(), 4, "that they are gone is no record yet");
+    machine.seal(Level::Fsync).unwrap();
+    block_on(drain(&disk, &mut machine)).unwrap();
+    assert_eq!(opened(&disk, small()).2.len(), 1);
 }
