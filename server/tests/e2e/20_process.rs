@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn sigterm_tells_clients_of_5_that_the_broker_goes_and_ends_with_0() {
     for shards in [1, 4] {
-        for signal in ["TERM", "INT"] {
+        for signal in [Signal::TERM, Signal::INT] {
             let mut broker = Broker::start(shards);
             let mut clients: Vec<Client> =
                 (0..9).map(|i| Login::new(VERSIONS[i % 3], &format!("c{i}")).open(&broker)).collect();
@@ -29,7 +29,7 @@ fn messages_acknowledged_before_sigterm_are_delivered() {
         subscriber.subscribe("flush", 0);
         let mut publisher = Login::v5("publisher").open(&broker);
         publisher.publish_all((0..200).map(|i| message("flush", format!("{i}")).qos(1)), 50);
-        broker.signal("TERM");
+        broker.signal(Signal::TERM);
         subscriber.expect_texts((0..200).map(|i| i.to_string()));
         subscriber.expect_disconnect(ReasonCode::ServerShuttingDown);
         assert!(broker.wait(Duration::from_secs(6)).is_some());
@@ -41,7 +41,7 @@ fn a_stopped_broker_accepts_no_connection() {
     // An address of its own: elsewhere another test's broker could be given the same port meanwhile.
     let mut broker = Broker::with(4, &["listeners.tcp.default.bind=127.0.0.20:0"]);
     let address = broker.mqtt();
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
     assert!(broker.wait(Duration::from_secs(6)).is_some());
     // The kernel takes a ring apart after its process has ended, and the listening socket with it.
     let deadline = Instant::now() + PATIENCE;

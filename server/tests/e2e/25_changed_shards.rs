@@ -133,7 +133,7 @@ fn sessions_messages_and_retained_messages_survive_other_numbers_of_shards() {
     let mut absent = populate(&broker);
     repeat_qos_2(&broker, &absent[0].topic(), true).vanish();
     absent[0].queued.push("once".to_owned());
-    for (shards, signal) in SHARDS[1..].iter().zip(["TERM", "KILL"]) {
+    for (shards, signal) in SHARDS[1..].iter().zip([Signal::TERM, Signal::KILL]) {
         broker.signal(signal);
         assert!(broker.wait(PATIENCE).is_some());
         broker = start(data.path(), *shards);

@@ -17,7 +17,7 @@ fn start(data: &Path, shards: usize, more: &[&str]) -> Broker {
 }
 
 fn kill(mut broker: Broker) {
-    broker.signal("KILL");
+    broker.signal(Signal::KILL);
     assert!(broker.wait(PATIENCE).is_some());
 }
 

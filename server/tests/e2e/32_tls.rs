@@ -412,3 +412,40 @@ fn files_that_are_missing_or_do_not_belong_together_are_named_by_their_keys() {
     assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("listeners.ssl.other.ssl_options.certfile"), "{}", outcome.stderr);
 }
+
+#[test]
+fn the_server_that_a_client_asks_for_is_known_and_resumed_sessions_and_failed_handshakes_change_nothing() {
+    let setup = TlsSetup::new().set("listeners.ssl.default.mountpoint=${sni}/");
+    let identity = setup.authority.server(&["*.wild.example"]);
+    let certificate = setup.write("star.pem", &identity.certificate);
+    let key = setup.write("star.key", &identity.key);
+    let setup = setup.with("certificates", &format!("[{{certfile = '{certificate}', keyfile = '{key}'}}]"));
+    setup.at_shards(|broker| {
+        let mut watcher = Login::v5("watcher").open(broker);
+        watcher.subscribe("#", 1);
+        for client in setup.clients(None) {
+            for (attempt, server) in
+                ["plant.wild.example", "home.wild.example"].repeat(3).into_iter().enumerate()
+            {
+                let client = client.clone().asking_for(server);
+                let stream = client.connect(tls_address(broker));
+                let expected = if attempt < 2 { Full } else { Resumed };
+                assert_eq!(stream.conn.handshake_kind(), Some(expected), "attempt {attempt}");
+                let mut client = Login::v5("c").open_over(stream);
+                client.publish(message("a", "x").qos(1));
+                assert_eq!(watcher.receive().topic, format!("{server}/a"));
+            }
+            // Refused behind the name, by what no server of this listener speaks.
+            let refusal = client
+                .clone()
+                .asking_for("other.wild.example")
+                .offering(&["h2"])
+                .refusal(tls_address(broker));
+            assert!(!refusal.ends_with(" bytes"), "{refusal}");
+            // For an address no name is sent, and this listener's topics need one.
+            let stream = client.clone().asking_for("127.0.0.1").connect(tls_address(broker));
+            let (_, connack) = Login::v5("nowhere").answer_over(stream);
+            assert_eq!(connack.code, ReasonCode::NotAuthorized.as_u8());
+        }
+    });
+}

@@ -103,7 +103,7 @@ fn the_socket_of_a_killed_broker_is_replaced_and_nothing_else_is() {
     let is_socket = |path: &str| fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let mut killed = place.broker(2);
     assert!(is_socket(&path));
-    killed.signal("KILL");
+    killed.signal(Signal::KILL);
     assert!(killed.wait(PATIENCE).is_some());
     assert!(is_socket(&path), "a killed process removes nothing");
     // The kernel takes a ring apart after its process has ended, and the listening socket with it.
@@ -149,7 +149,7 @@ fn the_folder_says_who_may_connect() {
     let mut broker = place.broker(1);
     let mode = fs::metadata(&folder).expect("the folder").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
-    broker.signal("TERM");
+    broker.signal(Signal::TERM);
     assert!(broker.wait(PATIENCE).is_some());
     // A broker that has stopped does not answer; one that starts again takes its place.
     let path = Path::new(&folder).join("mqtt.sock");

@@ -129,7 +129,7 @@ fn what_was_used_of_the_day_outlives_the_process_and_is_counted_on() {
         std::fs::read_to_string(data.path().join("quota.jsonl")).is_ok_and(|file| file.contains(text))
     };
     until("what b has published is in the file", || is_kept("\"who\":\"b\""));
-    broker.signal("KILL");
+    broker.signal(Signal::KILL);
     broker.wait(PATIENCE).expect("nobody survives that");
     let broker = start(1);
     assert_eq!((accepted(&broker, "a", 9), accepted(&broker, "b", 9)), (0, 5));

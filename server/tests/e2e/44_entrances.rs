@@ -3,6 +3,7 @@
 use crate::harness::*;
 use ring::hmac;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An address of this host at the port of a listener.
 fn at(broker: &Broker, listener: &str, address: IpAddr) -> SocketAddr {
@@ -147,4 +148,67 @@ fn clients_enter_whose_ids_are_on_a_list() {
             }
         }
     });
+}
+
+/// Keeps the passes of a shard long until `is_over`: each round is 10,000 messages to each of 100 subscribers, and another
+/// publisher's round waits already when one is done.
+fn keep_busy(broker: &Broker, number: usize, is_over: &AtomicBool) {
+    let mut publisher = Login::v5(&format!("busy-{number}")).open(broker);
+    let mut body = Vec::new();
+    string(&mut body, "busy");
+    // No properties, no payload.
+    body.push(0);
+    let round = frame(0x30, &body).repeat(10_000);
+    for _ in 0..1000 {
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        publisher.send_raw(&round);
+        publisher.ping();
+    }
+}
+
+/// What 900 clients are told that come at once.
+fn rush(broker: &Broker) -> Vec<(ProtocolVersion, Connack)> {
+    let mut clients: Vec<(ProtocolVersion, Client)> = (0..900)
+        .map(|number| VERSIONS[number % VERSIONS.len()])
+        .map(|version| (version, Client::unconnected(broker, version)))
+        .collect();
+    for (number, (version, client)) in clients.iter_mut().enumerate() {
+        client.send_raw(&Login::new(*version, &format!("rush-{number}")).encode());
+    }
+    let answer = |(version, client): &mut (ProtocolVersion, Client)| match client.poll(PATIENCE) {
+        Event::Packet(Packet::Connack(connack)) => (*version, connack),
+        other => panic!("expected CONNACK, got {other:?}"),
+    };
+    clients.iter_mut().map(answer).collect()
+}
+
+#[test]
+fn who_has_waited_too_long_in_a_rush_is_told_that_the_broker_is_busy_and_may_come_again() {
+    let settings = ["overload_protection.max_lag=1ms", "overload_protection.max_wait=100ms"];
+    let broker = Broker::with(1, &settings);
+    let mut subscribers: Vec<Client> =
+        (0..100).map(|number| Login::v5(&format!("s{number}")).open(&broker)).collect();
+    subscribers.iter_mut().for_each(|client| client.subscribe("busy", 0));
+    let is_over = AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (broker, is_over) = (&broker, &is_over);
+            scope.spawn(move || keep_busy(broker, number, is_over));
+        }
+        broker.wait_metric("messages.received", 20_000);
+        let answers = rush(&broker);
+        is_over.store(true, Ordering::Relaxed);
+        answers
+    });
+    let busy: Vec<_> = answers.iter().filter(|(_, connack)| connack.code != 0).collect();
+    assert!(!busy.is_empty() && busy.len() < answers.len(), "{} of {}", busy.len(), answers.len());
+    for (version, connack) in &busy {
+        let is_v5 = *version == ProtocolVersion::V5;
+        assert_eq!(connack.code, if is_v5 { 0x89 } else { 3 }, "{connack:?}");
+        assert!(!is_v5 || format!("{connack:?}").contains("try again in some seconds"), "{connack:?}");
+    }
+    broker.wait_metric("overload_protection.delay.timeout", busy.len() as u64);
+    until("it is over", || Login::v5("late").answer(&broker).1.code == 0);
 }

@@ -172,6 +172,12 @@ impl Pipeline {
         self.tls.as_ref()?.peer_certificate()
     }
 
+    /// The server's name that the client has asked for in its TLS handshake, with the broker or with its balancer.
+    pub fn server_name(&self) -> Option<&str> {
+        let told = || self.told.as_ref()?.server_name.as_deref();
+        self.tls.as_ref().and_then(|tls| tls.server_name()).or_else(told)
+    }
+
     /// Keeps bytes of a TLS handshake until there is time for it.
     pub fn defer(&mut self, bytes: &[u8]) {
         if let Some(tls) = &mut self.tls {

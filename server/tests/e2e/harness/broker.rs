@@ -1,6 +1,7 @@
 //! A broker process of a test's own, on free ports and a directory that is removed afterwards.
 
 use super::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -75,11 +76,9 @@ impl Broker {
         self.child.id()
     }
 
-    /// Sends the process a signal by name.
-    pub fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
-        assert!(status.is_ok_and(|status| status.success()), "{kill} failed");
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
     /// Waits for the end of the process; `None` if it runs longer than `within`.
@@ -151,7 +150,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            self.signal("TERM");
+            self.signal(Signal::TERM);
             if self.wait(Duration::from_secs(6)).is_none() {
                 let _ = self.child.kill();
                 let _ = self.child.wait();

@@ -1,6 +1,6 @@
 //! Settings and files of a broker that a test changes while it runs, and SIGHUP.
 
-use super::{Broker, PATIENCE, at_shards, run_to_exit, time_passes};
+use super::{Broker, PATIENCE, Signal, at_shards, run_to_exit, time_passes};
 use std::path::Path;
 use std::time::Instant;
 
@@ -86,7 +86,7 @@ impl Broker {
     /// next pass.
     pub fn reload(&self) -> String {
         let before = self.stderr().len();
-        self.signal("HUP");
+        self.signal(Signal::HUP);
         self.wait_stderr(before, WAS_READ)
     }
 

@@ -21,6 +21,7 @@ pub use packet::{Connack, Message, Packet, message};
 pub use property::Property;
 pub use ringmq_core::codec::{AckKind, ProtocolVersion};
 pub use ringmq_core::reason::ReasonCode;
+pub use rustix::process::Signal;
 pub use stream::{Stream, allow_many_sockets, answer_to, begin_a_thousand, connect, read_to_close};
 pub use tls::{TLS_OPTIONS, TLS_VERSIONS, TlsClient, TlsSetup, TlsStream, Trickle, tls_address};
 pub use tls_authority::{Authority, Identity};

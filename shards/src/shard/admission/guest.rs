@@ -77,7 +77,7 @@ impl Shard {
         user_name: Option<&str>,
     ) -> Subject {
         let terms = &self.limits[usize::from(connection.listener)];
-        let told = connection.pipeline.as_ref().and_then(|pipeline| pipeline.told());
+        let server_name = connection.pipeline.as_ref().and_then(|pipeline| pipeline.server_name());
         Subject {
             client_id: client_id.into(),
             user_name: user_name.map(Into::into),
@@ -87,7 +87,7 @@ impl Shard {
             common_name: certificate.common_name,
             distinguished_name: certificate.distinguished_name,
             alternative_name: certificate.alternative_name,
-            server_name: told.and_then(|told| told.server_name.clone()),
+            server_name: server_name.map(Into::into),
             attributes: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ pub use settings::{TlsError, TlsSettings};
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError};
+use settings::take_asked_for;
 use std::sync::Arc;
 
 /// What a handshake may send us before it is complete: a chain of certificates is rarely a tenth of it.
@@ -33,6 +34,8 @@ pub struct TlsStream {
     connection: UnbufferedServerConnection,
     /// Records that are not complete.
     incoming: Vec<u8>,
+    /// The server that the client has asked for.
+    server_name: Option<Box<str>>,
     is_closed: bool,
     /// rustls may not be given anything more: it would go on reading where it failed.
     has_failed: bool,
@@ -46,7 +49,13 @@ impl TlsStream {
     pub fn new(settings: &TlsSettings) -> Result<TlsStream, TlsFailure> {
         let connection =
             UnbufferedServerConnection::new(Arc::clone(settings.server())).map_err(TlsFailure::Refused)?;
-        Ok(TlsStream { connection, incoming: Vec::new(), is_closed: false, has_failed: false })
+        Ok(TlsStream {
+            connection,
+            incoming: Vec::new(),
+            server_name: None,
+            is_closed: false,
+            has_failed: false,
+        })
     }
 
     /// Whether the handshake is not complete.
@@ -57,6 +66,11 @@ impl TlsStream {
     /// Whether the peer has said that it sends no more.
     pub fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// The server's name that the client has asked for (SNI), once its first message is read.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     /// What the client's certificate says, once the handshake is complete; none if it showed none.
@@ -85,7 +99,14 @@ impl TlsStream {
             return Ok(());
         }
         self.incoming.extend_from_slice(bytes);
-        self.turn(Saying::Nothing, plain, outgoing)?;
+        if !self.is_handshaking() {
+            return self.turn(Saying::Nothing, plain, outgoing);
+        }
+        // One that another connection has left behind, whose ClientHello was refused.
+        take_asked_for();
+        let turned = self.turn(Saying::Nothing, plain, outgoing);
+        self.server_name = take_asked_for().or(self.server_name.take());
+        turned?;
         if self.is_handshaking() && self.incoming.len() > HANDSHAKE_BYTES_MAX {
             return Err(TlsFailure::Endless);
         }

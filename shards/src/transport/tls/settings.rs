@@ -9,6 +9,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -129,8 +130,19 @@ impl Certificates {
     }
 }
 
+thread_local! {
+    static ASKED_FOR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// Takes the server's name that the ClientHello read last on this thread asked for. rustls shows it to whoever resolves the
+/// certificate, in the midst of reading, and to nobody else who uses its connections without buffers.
+pub(super) fn take_asked_for() -> Option<Box<str>> {
+    ASKED_FOR.take()
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        ASKED_FOR.set(hello.server_name().map(Into::into));
         let found = hello.server_name().and_then(|server| {
             let server = server.to_ascii_lowercase();
             self.named.iter().find(|(names, _)| names.iter().any(|name| names_server(name, &server)))
