@@ -113,12 +113,14 @@ impl Machine {
     /// Whether a segment that is not written to any more is worth compacting.
     pub(super) fn is_due(&self, segment: &Segment) -> bool {
         let needed = segment.needed_bytes();
+        // A segment that compaction filled is not copied for the sake of rests of blocks, nor because one more record did not fit,
+        // unless there is little else.
+        let is_packed = segment.put_bytes + segment.gone_bytes < segment.end / 10;
         let is_sparse = if self.is_pressed {
-            // A segment that compaction filled is not copied for the sake of rests of blocks, unless there is little else.
-            let is_packed = segment.put_bytes + segment.gone_bytes < segment.end / 10;
             needed < segment.end / 4 || (needed < segment.end / 10 * 9 && !is_packed)
         } else {
-            needed < self.options.segment_bytes / 2
+            let bytes = self.options.segment_bytes;
+            needed < bytes / 4 || (needed < bytes / 2 && !is_packed)
         };
         let is_wanted = is_sparse || segment.is_forced || segment.is_stale;
         is_wanted && !segment.is_leaving && !segment.is_spoiled && !segment.is_empty()
