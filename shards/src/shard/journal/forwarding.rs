@@ -355,3 +355,36 @@ pub fn errand_of(
     let shard = ShardId(u8::try_from(shard).ok()?);
     Some(Errand { shard, deliver, retain, groups: shares.map(pick).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Begins so many, each of so many bytes, and answers them one by one; at how many unanswered publishers were held back and went on.
+    fn turns(count: usize, bytes: u32) -> (Option<usize>, Option<usize>) {
+        let mut forwardings = Forwardings::default();
+        let mut full_at = None;
+        for _ in 0..count {
+            forwardings.begin(bytes);
+            assert!(!forwardings.settle(), "nobody goes on while there come to be more");
+            full_at = full_at.or(forwardings.is_full().then_some(forwardings.unanswered));
+        }
+        let mut free_at = None;
+        for _ in 0..count {
+            forwardings.end(bytes);
+            if forwardings.settle() {
+                assert_eq!(free_at.replace(forwardings.unanswered), None, "they go on once");
+            }
+        }
+        assert!(!forwardings.is_full());
+        (full_at, free_at)
+    }
+
+    #[test]
+    fn publishers_wait_above_each_bound_until_half_of_it_is_answered() {
+        assert_eq!(turns(65_536, 1), (None, None));
+        assert_eq!(turns(70_000, 1), (Some(65_537), Some(32_768)));
+        assert_eq!(turns(64, 1 << 20), (None, None));
+        assert_eq!(turns(70, 1 << 20), (Some(65), Some(32)));
+    }
+}
