@@ -64,6 +64,7 @@ const GB: u64 = 1 << 30;
 const STRATEGIES: &[&str] =
     &["random", "round_robin", "round_robin_per_group", "sticky", "local", "hash_clientid", "hash_topic"];
 const STICKY_PICKS: &[&str] = &["random", "local", "hash_clientid", "hash_topic"];
+const PINNINGS: &[&str] = &["auto", "always", "never"];
 const NET_BACKENDS: &[&str] = &["auto", "io_uring", "glommio"];
 const QUEUE_POLICIES: &[&str] = &["drop_oldest", "drop_newest", "reject", "block"];
 const OVERSIZE_POLICIES: &[&str] = &["disconnect", "drop"];
@@ -104,6 +105,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("node.name", Rule::NodeName),
     ("node.data_dir", Rule::Path),
     ("node.shards", Rule::Count(0, SHARDS_MAX as u64)),
+    ("node.pin_shards", Rule::Choice(PINNINGS)),
     ("node.net_backend", Rule::Choice(NET_BACKENDS)),
     ("node.private_fd_tables", Rule::Flag),
     ("node.shutdown_timeout", time(0, 60)),

@@ -28,8 +28,10 @@ pub struct NodeConfig {
     pub name: String,
     /// Where durable state lives; created if missing.
     pub data_dir: PathBuf,
-    /// Shards to run, 0 for one per core of the affinity mask. 0 to 256; more than cores run unpinned.
+    /// Shards to run, 0 for one per core of the affinity mask. 0 to 256.
     pub shards: usize,
+    /// Whether each shard keeps to a core of its own.
+    pub pin_shards: Pinning,
     /// How shards talk to the network.
     pub net_backend: NetBackend,
     /// Whether each shard has a descriptor table of its own, so that RLIMIT_NOFILE bounds the connections of one shard
@@ -45,11 +47,25 @@ impl Default for NodeConfig {
             name: "ringmq@127.0.0.1".to_owned(),
             data_dir: PathBuf::from("./data"),
             shards: 0,
+            pin_shards: Pinning::Auto,
             net_backend: NetBackend::Auto,
             private_fd_tables: false,
             shutdown_timeout: Duration::from_s(4),
         }
     }
+}
+
+/// Whether each shard keeps to a core of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pinning {
+    /// If the machine has cores that no shard needs. Otherwise whatever else runs shares a core with a shard, and the
+    /// scheduler had better be free to move either.
+    Auto,
+    /// Unless there are more shards than cores.
+    Always,
+    /// The scheduler says where each shard runs.
+    Never,
 }
 
 /// How a shard talks to the network.

@@ -4,7 +4,7 @@ mod reception;
 mod tables;
 
 use crate::access::Access;
-use crate::affinity::allowed_cores;
+use crate::affinity::{allowed_cores, cores_of, online_cores};
 use crate::allowance::Registers;
 use crate::clock::Clock;
 use crate::config::{Bind, DataPlaneConfig, ListenersConfig, NetBackend};
@@ -147,8 +147,9 @@ pub fn start(
 ) -> Result<DataPlane, StartError> {
     probe_io_uring().map_err(|source| StartError::IoUring { source })?;
     let backend = choose_backend(config.node.net_backend)?;
-    let cores = allowed_cores();
-    let shards = if config.node.shards == 0 { cores.len().max(1) } else { config.node.shards };
+    let allowed = allowed_cores();
+    let shards = if config.node.shards == 0 { allowed.len().max(1) } else { config.node.shards };
+    let cores = cores_of(shards, config.node.pin_shards, &allowed, online_cores());
     let layers = layers_of(&config.listeners, &config.listeners)?;
     let open = config.listeners.enabled();
     let mut listeners: Vec<BoundListener> =
@@ -196,10 +197,10 @@ pub fn start(
     for ((index, shard), control) in built.into_iter().enumerate().zip(controls) {
         let bell = shard.bell();
         let sockets = listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
-        // More shards than cores share them: pinning would stack several on one core and leave another idle.
-        let core = if shards <= cores.len() { cores.get(index).copied() } else { None };
         let table = tables.take();
-        match spawn(ShardSeed { shard, listeners: sockets, core, backend, clock, table }) {
+        let shares_core = shards > allowed.len();
+        let (core, listeners) = (cores[index], sockets);
+        match spawn(ShardSeed { shard, listeners, core, shares_core, backend, clock, table }) {
             Ok(thread) => plane.shards.push(RunningShard { thread, control, bell }),
             Err(error) => {
                 plane.shutdown();

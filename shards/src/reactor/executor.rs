@@ -1,4 +1,4 @@
-//! A shard's thread: a glommio executor, pinned when there is a core for it.
+//! A shard's thread: a glommio executor, pinned where it has a core for itself.
 
 use super::drive::drive;
 use super::glommio_net::GlommioNet;
@@ -27,8 +27,10 @@ pub struct ShardSeed {
     pub shard: Shard,
     /// Its listening sockets.
     pub listeners: Vec<OwnedFd>,
-    /// The core it is pinned to.
+    /// The core it is pinned to, if it is.
     pub core: Option<usize>,
+    /// There are more shards than cores.
+    pub shares_core: bool,
     pub backend: NetBackend,
     pub clock: Clock,
     /// With `node.private_fd_tables`.
@@ -80,8 +82,8 @@ pub fn spawn(mut seed: ShardSeed) -> Result<ShardThread, StartError> {
 
 /// The life of a shard's thread. Everything it opens belongs to its own table, if it has one.
 fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
-    let ShardSeed { shard, listeners, core, backend, clock, table } = seed;
-    if core.is_none() {
+    let ShardSeed { shard, listeners, core, shares_core, backend, clock, table } = seed;
+    if shares_core {
         give_way();
     }
     let separated = table.as_ref().map_or(Ok(()), |table| tables::separate(&table.foreign));
