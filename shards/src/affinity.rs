@@ -22,17 +22,28 @@ pub fn online_cores() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1).max(1)
 }
 
-/// The core of each shard. None if the scheduler is to place them: on a core that a shard has to share with whatever else runs,
-/// neither can get out of the other's way, and each message between shards interrupts the other core.
-pub fn cores_of(shards: usize, pinning: Pinning, allowed: &[usize], online: usize) -> Vec<Option<usize>> {
-    let is_pinned = match pinning {
-        // Several shards stacked on one core would leave another idle.
-        _ if shards > allowed.len() => false,
-        Pinning::Auto => shards < online,
-        Pinning::Always => true,
-        Pinning::Never => false,
+/// Where a shard runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On this core.
+    Pinned(usize),
+    /// Where the scheduler puts it.
+    Free,
+    /// The same, and there are more shards than cores.
+    Crowded,
+}
+
+/// The place of each shard. On a core that a pinned shard has to share with whatever else runs, neither can get out of the
+/// other's way, and each message between shards interrupts another core.
+pub fn places_of(shards: usize, pinning: Pinning, allowed: &[usize], online: usize) -> Vec<Place> {
+    let place = match pinning {
+        // Pinning would stack several on one core and leave another idle.
+        _ if shards > allowed.len() => |_| Place::Crowded,
+        Pinning::Never => |_| Place::Free,
+        Pinning::Auto if shards >= online => |_| Place::Free,
+        Pinning::Auto | Pinning::Always => Place::Pinned,
     };
-    (0..shards).map(|index| allowed.get(index).copied().filter(|_| is_pinned)).collect()
+    (0..shards).map(|index| place(allowed.get(index).copied().unwrap_or_default())).collect()
 }
 
 /// Has the calling thread not interrupt those that run when it wakes up: SCHED_BATCH, sched(7).
@@ -52,15 +63,15 @@ mod tests {
 
     #[test]
     fn shards_are_pinned_where_cores_are_left_for_the_rest() {
-        let cores = |shards, pinning, allowed: &[usize]| cores_of(shards, pinning, allowed, 4);
+        let places = |shards, pinning, allowed: &[usize]| places_of(shards, pinning, allowed, 4);
         let all = [0, 1, 2, 3];
-        assert_eq!(cores(4, Pinning::Auto, &all), [None; 4]);
-        assert_eq!(cores(3, Pinning::Auto, &all), [Some(0), Some(1), Some(2)]);
-        assert_eq!(cores(2, Pinning::Auto, &[2, 3]), [Some(2), Some(3)]);
-        assert_eq!(cores(3, Pinning::Auto, &[2, 3]), [None; 3]);
-        assert_eq!(cores(4, Pinning::Always, &all), [Some(0), Some(1), Some(2), Some(3)]);
-        assert_eq!(cores(5, Pinning::Always, &all), [None; 5]);
-        assert_eq!(cores(1, Pinning::Never, &all), [None]);
+        assert_eq!(places(4, Pinning::Auto, &all), [Place::Free; 4]);
+        assert_eq!(places(3, Pinning::Auto, &all), [0, 1, 2].map(Place::Pinned));
+        assert_eq!(places(2, Pinning::Auto, &[2, 3]), [2, 3].map(Place::Pinned));
+        assert_eq!(places(3, Pinning::Auto, &[2, 3]), [Place::Crowded; 3]);
+        assert_eq!(places(4, Pinning::Always, &all), all.map(Place::Pinned));
+        assert_eq!(places(5, Pinning::Always, &all), [Place::Crowded; 5]);
+        assert_eq!(places(1, Pinning::Never, &all), [Place::Free]);
         assert!((1..=online_cores()).contains(&allowed_cores().len()));
     }
 }

@@ -4,7 +4,7 @@ mod reception;
 mod tables;
 
 use crate::access::Access;
-use crate::affinity::{allowed_cores, cores_of, online_cores};
+use crate::affinity::{allowed_cores, online_cores, places_of};
 use crate::allowance::Registers;
 use crate::clock::Clock;
 use crate::config::{Bind, DataPlaneConfig, ListenersConfig, NetBackend};
@@ -149,7 +149,7 @@ pub fn start(
     let backend = choose_backend(config.node.net_backend)?;
     let allowed = allowed_cores();
     let shards = if config.node.shards == 0 { allowed.len().max(1) } else { config.node.shards };
-    let cores = cores_of(shards, config.node.pin_shards, &allowed, online_cores());
+    let places = places_of(shards, config.node.pin_shards, &allowed, online_cores());
     let layers = layers_of(&config.listeners, &config.listeners)?;
     let open = config.listeners.enabled();
     let mut listeners: Vec<BoundListener> =
@@ -198,9 +198,8 @@ pub fn start(
         let bell = shard.bell();
         let sockets = listeners.iter_mut().filter_map(|listener| listener.sockets.pop()).collect();
         let table = tables.take();
-        let shares_core = shards > allowed.len();
-        let (core, listeners) = (cores[index], sockets);
-        match spawn(ShardSeed { shard, listeners, core, shares_core, backend, clock, table }) {
+        let place = places[index];
+        match spawn(ShardSeed { shard, listeners: sockets, place, backend, clock, table }) {
             Ok(thread) => plane.shards.push(RunningShard { thread, control, bell }),
             Err(error) => {
                 plane.shutdown();

@@ -5,7 +5,7 @@ use super::glommio_net::GlommioNet;
 use super::passage::Passage;
 use super::tables;
 use super::uring::UringNet;
-use crate::affinity::give_way;
+use crate::affinity::{Place, give_way};
 use crate::clock::Clock;
 use crate::config::NetBackend;
 use crate::plane::StartError;
@@ -27,10 +27,8 @@ pub struct ShardSeed {
     pub shard: Shard,
     /// Its listening sockets.
     pub listeners: Vec<OwnedFd>,
-    /// The core it is pinned to, if it is.
-    pub core: Option<usize>,
-    /// There are more shards than cores.
-    pub shares_core: bool,
+    /// Where it runs.
+    pub place: Place,
     pub backend: NetBackend,
     pub clock: Clock,
     /// With `node.private_fd_tables`.
@@ -82,12 +80,12 @@ pub fn spawn(mut seed: ShardSeed) -> Result<ShardThread, StartError> {
 
 /// The life of a shard's thread. Everything it opens belongs to its own table, if it has one.
 fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
-    let ShardSeed { shard, listeners, core, shares_core, backend, clock, table } = seed;
-    if shares_core {
+    let ShardSeed { shard, listeners, place, backend, clock, table } = seed;
+    if place == Place::Crowded {
         give_way();
     }
     let separated = table.as_ref().map_or(Ok(()), |table| tables::separate(&table.foreign));
-    let executor = separated.and_then(|()| executor(core));
+    let executor = separated.and_then(|()| executor(place));
     let passage = table.map(|table| table.passage);
     let tell = |made: io::Result<()>| {
         // The other end waits for exactly this.
@@ -117,8 +115,12 @@ fn run(seed: ShardSeed, doorbell: OwnedFd, report: &Sender<io::Result<()>>) {
     }
 }
 
-pub(super) fn executor(core: Option<usize>) -> io::Result<LocalExecutor> {
-    LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
+pub(super) fn executor(place: Place) -> io::Result<LocalExecutor> {
+    let placement = match place {
+        Place::Pinned(core) => Placement::Fixed(core),
+        Place::Free | Place::Crowded => Placement::Unbound,
+    };
+    LocalExecutorBuilder::new(placement)
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_ENTRIES)
         .make()

@@ -3,6 +3,7 @@
 
 use super::executor::executor;
 use super::glommio_net::stream_of;
+use crate::affinity::Place;
 use crate::log_port::{LogCloser, LogDesk};
 use crate::plane::StartError;
 use crossbeam_channel::bounded;
@@ -60,7 +61,7 @@ pub fn spawn_log_thread(
     let run = move || {
         // The other end waits for exactly this.
         let tell = |outcome: Result<(), StartError>| drop(report.send(outcome));
-        match executor(None) {
+        match executor(Place::Free) {
             Ok(executor) => executor.run(async {
                 match open_all(&directories, way).await {
                     Ok(storages) => {
