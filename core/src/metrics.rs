@@ -130,6 +130,7 @@ metrics! {
     PersistenceWrites = "persistence.writes",
     PersistenceSyncs = "persistence.syncs",
     PersistenceCompactionCopies = "persistence.compaction.copies",
+    PersistenceCheckpoints = "persistence.checkpoints",
     PersistencePublicationsRefused = "persistence.publications.refused",
     PersistenceBodiesEvicted = "persistence.bodies.evicted",
     PersistenceBodiesReadBack = "persistence.bodies.read_back",

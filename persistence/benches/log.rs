@@ -100,7 +100,8 @@ fn fill(directory: &Path, records: usize, bytes: usize) {
     block_on(drain(&files, &mut machine)).expect("the disk works");
 }
 
-/// Opening a log of live records of 150 bytes, every one of which is visited.
+/// Opening a log of live records of 150 bytes, every one of which is visited: with all segments read before, and with what a
+/// checkpoint says of them.
 fn recovery(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recovery");
     group.sample_size(10);
@@ -112,26 +113,30 @@ fn recovery(criterion: &mut Criterion) {
             ("bytes", Throughput::Bytes(records as u64 * 176)),
         ] {
             group.throughput(throughput);
-            group.bench_function(format!("{records}_by_{name}"), |bencher| {
-                bencher.iter_custom(|times| {
-                    (0..times).map(|_| time_of_opening(directory.path(), records)).sum()
+            for (way, checkpoint_bytes) in [("all_read", 0), ("from_a_checkpoint", 256 << 20)] {
+                group.bench_function(format!("{records}_{way}_by_{name}"), |bencher| {
+                    bencher.iter_custom(|times| {
+                        let opening = |_| time_of_opening(directory.path(), records, checkpoint_bytes);
+                        (0..times).map(opening).sum()
+                    });
                 });
-            });
+            }
         }
     }
     group.finish();
 }
 
-fn time_of_opening(directory: &Path, records: usize) -> Duration {
+fn time_of_opening(directory: &Path, records: usize, checkpoint_bytes: u64) -> Duration {
     let began = Instant::now();
     let files = Files::open(directory).expect("the directory is there");
     let mut visited = 0;
-    let opened = block_on(open_machine(&files, Options::default(), |_, _, payload| {
+    let options = Options { checkpoint_bytes, ..Options::default() };
+    let opened = block_on(open_machine(&files, options, |_, _, payload| {
         visited += black_box(payload).len() / 150;
     }));
     let took = began.elapsed();
-    opened.expect("the log opens");
-    assert_eq!(visited, records);
+    let (_, report) = opened.expect("the log opens");
+    assert_eq!((visited, report.from_checkpoint.is_some()), (records, checkpoint_bytes > 0));
     took
 }
 

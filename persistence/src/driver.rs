@@ -75,7 +75,9 @@ pub async fn open_machine<S: Storage>(
     mut visit: impl FnMut(Id, u16, &[u8]),
 ) -> Result<(Machine, Report), OpenError> {
     options.check()?;
-    let mut survey = Survey::of(storage).await?;
+    let uses_checkpoint = options.has_checkpoints();
+    let mut survey =
+        if uses_checkpoint { Survey::behind_newest(storage).await? } else { Survey::of(storage).await? };
     if options.strict && !survey.report.damages.is_empty() {
         return Err(OpenError::Damaged { report: Box::new(survey.report) });
     }

@@ -2,17 +2,17 @@
 
 use std::io;
 
-use crate::format::SegmentNumber;
+use crate::format::{LogFile, SegmentNumber};
 use crate::recovery::Report;
 
 /// An operation on files that failed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation}{} failed", segment.map(|number| format!(" of segment {number}")).unwrap_or_default())]
+#[error("{operation}{} failed", file.map(|file| format!(" of {file}")).unwrap_or_default())]
 pub struct StorageError {
     /// What was tried: `write`, `sync`, …
     pub operation: &'static str,
-    /// On which segment, if on one.
-    pub segment: Option<SegmentNumber>,
+    /// On which file, if on one.
+    pub file: Option<LogFile>,
     /// What the system said.
     #[source]
     pub source: std::sync::Arc<io::Error>,
@@ -20,8 +20,8 @@ pub struct StorageError {
 
 impl StorageError {
     /// An error of `operation`.
-    pub fn new(operation: &'static str, segment: Option<SegmentNumber>, source: io::Error) -> Self {
-        Self { operation, segment, source: std::sync::Arc::new(source) }
+    pub fn new(operation: &'static str, file: Option<LogFile>, source: io::Error) -> Self {
+        Self { operation, file, source: std::sync::Arc::new(source) }
     }
 
     /// Whether the file system has no room. Opening the log again after freeing some goes on.

@@ -5,7 +5,7 @@
 //! - [`log`] is a state machine that gives out operations and takes answers; it performs no IO.
 //! - [`storage`] performs them: in files through io_uring ([`storage::direct`]), in blocking files, in a memory that crashes.
 //! - [`driver`] connects the two: [`open`] gives a [`Log`] to append to and a [`Driver`] to run.
-//! - [`recovery`] reads a directory back; [`tools`] does so for an operator.
+//! - [`recovery`] reads a directory back, with the help of a checkpoint if there is one; [`tools`] does so for an operator.
 //!
 //! `FORMAT.md` describes the files.
 

@@ -22,9 +22,15 @@ pub struct Options {
     pub commit_delay: Duration,
     /// Reads of records in flight. Default 64.
     pub reads_max: usize,
-    /// Bytes of old segments that compaction reads in a second; 0 is no bound. Default 32 MiB.
+    /// Bytes of old segments that compaction reads in a second, and of a checkpoint that are written in one; 0 is no bound.
+    /// Default 32 MiB.
     pub compaction_bytes_per_s: u64,
-    /// Whether opening is refused when a segment is damaged, instead of keeping what is readable. Default false.
+    /// Bytes written after which a checkpoint is written, so that no more of them need be read when the log is opened; four
+    /// times the size of the last one if that is more. When the log is closed a sixteenth is enough. 0: none is written or
+    /// read. Default 256 MiB.
+    pub checkpoint_bytes: u64,
+    /// Whether opening is refused when a segment is damaged, instead of keeping what is readable. Everything is read then: no
+    /// checkpoint is used. Default false.
     pub strict: bool,
 }
 
@@ -49,6 +55,7 @@ impl Default for Options {
             commit_delay: Duration::ZERO,
             reads_max: 64,
             compaction_bytes_per_s: 32 << 20,
+            checkpoint_bytes: 256 << 20,
             strict: false,
         }
     }
@@ -85,6 +92,11 @@ impl Options {
             Some((_, (option, value, rule))) => Err(OpenError::Options { option, value, rule }),
             None => Ok(()),
         }
+    }
+
+    /// Whether checkpoints are written and read.
+    pub(crate) fn has_checkpoints(&self) -> bool {
+        self.checkpoint_bytes > 0 && !self.strict
     }
 
     /// Bytes of files above which a log is short of room, though it takes records still, and at which it is not any more; and

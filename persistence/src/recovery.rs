@@ -5,20 +5,28 @@
 //! byte that is wrong; what follows is cut off, so that it cannot come back. Wrong bytes before a place that a later
 //! mark, or the header of the next segment, says was synced are *damage*: the segment is kept aside, after all that is
 //! readable in it has been copied.
+//!
+//! What a checkpoint covers is not read ([`covered`]).
 
-use std::collections::BTreeMap;
+mod covered;
+mod listing;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use crate::error::{OpenError, StorageError};
 use crate::format::frame::{COPY, FrameHeader, REMOVED, frame_bytes};
-use crate::format::header::{HeaderFault, SegmentHeader};
 use crate::format::marks::removed_groups;
 use crate::format::scanner::{Found, Gap, Scanner};
 use crate::format::{BLOCK_BYTES, SegmentNumber, block_up};
-use crate::log::Remains;
 use crate::log::index::{Index, Location};
 use crate::log::segments::{Fate, Segment, Segments};
-use crate::storage::{Listed, Storage};
+use crate::log::{Kept, Remains};
+use crate::storage::Storage;
+use crate::window::{self, Window};
+use covered::Begin;
+use listing::{Headers, ListedSegment, Listing};
 
 /// Bytes read at a time.
 const STEP_BYTES: usize = 1 << 20;
@@ -50,10 +58,14 @@ pub struct Report {
     pub segments: usize,
     /// Bytes of their files.
     pub bytes: u64,
-    /// Records read, live or not.
+    /// Records read, live or not; those that a checkpoint covers are not.
     pub records: u64,
     /// Live records.
     pub live: u64,
+    /// Live records that a checkpoint told of, if one was used.
+    pub from_checkpoint: Option<u64>,
+    /// Checkpoints that are whole and do not fit the segments.
+    pub misfits: u64,
     /// Unfinished writes.
     pub torn: Vec<Torn>,
     /// What was lost.
@@ -89,60 +101,78 @@ impl Survey {
     /// # Errors
     /// [`OpenError::Storage`], [`OpenError::Version`].
     pub async fn of<S: Storage>(storage: &S) -> Result<Self, OpenError> {
-        let mut listed = storage.list().await?;
-        listed.sort_unstable_by_key(|listed| listed.number);
-        let mut headers = BTreeMap::new();
-        for Listed { number, .. } in &listed {
-            let block = storage.read(*number, 0, BLOCK_BYTES).await?;
-            match SegmentHeader::decode(&block, *number) {
-                Ok(header) => drop(headers.insert(*number, header)),
-                Err(HeaderFault::Unreadable) => {}
-                Err(HeaderFault::Version(version)) => {
-                    return Err(OpenError::Version { segment: *number, version });
-                }
-            }
+        let listing = Listing::of(storage.list().await?);
+        let headers = Headers::read(storage, &listing).await?;
+        Self::of_all(storage, &listing, &headers).await
+    }
+
+    async fn of_all<S: Storage>(
+        storage: &S,
+        listing: &Listing,
+        headers: &Headers,
+    ) -> Result<Self, OpenError> {
+        let mut survey = Self::empty(listing, headers);
+        for listed in &listing.segments {
+            survey.take_segment(storage, *listed, headers, None).await?;
         }
-        let mut survey = Self::empty(&listed, &headers);
-        for listed in &listed {
-            survey.take_segment(storage, *listed, &headers).await?;
-        }
-        survey.report.live = survey.remains.index.len() as u64;
+        survey.finish(None);
         Ok(survey)
     }
 
-    fn empty(listed: &[Listed], headers: &BTreeMap<SegmentNumber, SegmentHeader>) -> Self {
+    fn empty(listing: &Listing, headers: &Headers) -> Self {
         let mut segments = Segments::default();
-        for Listed { number, bytes } in listed {
+        for ListedSegment { number, bytes } in &listing.segments {
             segments.insert(*number, Segment { allocated: *bytes, ..Segment::default() });
         }
-        let last = listed.last().map_or(0, |listed| listed.number.0);
+        let last = listing.segments.last().map_or(0, |listed| listed.number.0);
+        let last_checkpoint = listing.checkpoints.last().map_or(0, |(number, _)| number.0);
         let remains = Remains {
             index: Index::default(),
             segments,
-            next_id: headers.values().map(|header| header.next_id).max().unwrap_or(1).max(1),
+            next_id: headers.next_id(),
             next_number: last + 1,
             tail: None,
+            checkpoints: Kept {
+                newest: None,
+                others: listing.checkpoints.iter().map(|(number, _)| *number).collect(),
+                next_number: last_checkpoint + 1,
+                uncovered_bytes: 0,
+            },
         };
-        let bytes = listed.iter().map(|listed| listed.bytes).sum();
-        let report = Report { segments: listed.len(), bytes, ..Report::default() };
+        let bytes = listing.segments.iter().map(|listed| listed.bytes).sum();
+        let report = Report { segments: listing.segments.len(), bytes, ..Report::default() };
         Self { report, remains, cuts: Vec::new() }
+    }
+
+    /// Everything was taken, from here on or from the first segment.
+    fn finish(&mut self, begin: Option<Begin>) {
+        let Remains { index, segments, checkpoints, .. } = &mut self.remains;
+        self.report.live = index.len() as u64;
+        let (first, covered) = begin.map_or((SegmentNumber(0), 0), |begin| begin.behind);
+        let read = segments
+            .iter()
+            .filter(|(number, _)| *number >= first)
+            .map(|(number, segment)| segment.end.saturating_sub(if number == first { covered } else { 0 }));
+        checkpoints.uncovered_bytes = read.sum();
     }
 
     async fn take_segment<S: Storage>(
         &mut self,
         storage: &S,
-        listed: Listed,
-        headers: &BTreeMap<SegmentNumber, SegmentHeader>,
+        listed: ListedSegment,
+        headers: &Headers,
+        begin: Option<Begin>,
     ) -> Result<(), StorageError> {
         let number = listed.number;
-        let has_header = headers.contains_key(&number);
-        let is_last = headers.last_key_value().is_none_or(|(last, _)| *last == number);
-        let successor = headers.values().find(|header| header.previous == Some(number));
-        let limit = successor.map(|header| header.previous_end);
+        let has_header = headers.has(number);
+        let is_last = headers.last().is_none_or(|last| last == number);
+        let limit = headers.end_of(number);
+        let scanner = begin.map_or_else(|| Scanner::new(number), |begin| begin.scanner(number));
         let extent = if limit.is_some() || (has_header && !is_last) {
             Extent::Closed(limit)
         } else {
-            survey_open(storage, listed).await?
+            let synced = begin.map_or(0, |begin| begin.synced_in(number));
+            survey_open(storage, listed, scanner.clone(), synced).await?
         };
         // A segment whose first write was torn has no header and nothing says that any of it was synced.
         let is_beheaded =
@@ -150,7 +180,7 @@ impl Survey {
         if is_beheaded {
             self.damage(number, 0..BLOCK_BYTES as u64, None);
         }
-        let end = self.absorb(storage, listed, extent).await?;
+        let end = self.absorb(storage, listed, extent, scanner).await?;
         if let Extent::Open { whole, .. } = extent {
             if whole < listed.bytes {
                 self.report.torn.push(Torn { segment: number, at: whole });
@@ -171,8 +201,9 @@ impl Survey {
     async fn absorb<S: Storage>(
         &mut self,
         storage: &S,
-        listed: Listed,
+        listed: ListedSegment,
         extent: Extent,
+        mut scanner: Scanner,
     ) -> Result<u64, StorageError> {
         let number = listed.number;
         let bytes = match extent {
@@ -180,7 +211,6 @@ impl Survey {
             Extent::Open { whole, .. } => whole.min(listed.bytes),
             _ => listed.bytes,
         };
-        let mut scanner = Scanner::new(number);
         'segment: loop {
             while let Some(found) = scanner.next_found() {
                 match found {
@@ -275,19 +305,31 @@ impl Survey {
         }
     }
 
-    /// Visits every live record in ascending order of ids.
+    /// Visits every live record in ascending order of ids. One that only a checkpoint told of may be damaged: it is
+    /// reported, and not live any more.
     ///
     /// # Errors
     /// A segment cannot be read, or not as it was read before.
     pub async fn visit<S: Storage>(
-        &self,
+        &mut self,
         storage: &S,
         mut visit: impl FnMut(u64, u16, &[u8]),
     ) -> Result<(), OpenError> {
-        let mut window = crate::window::Window::default();
+        let mut window = Window::default();
+        let mut damaged = Vec::new();
         for (id, location) in self.remains.index.iter() {
-            let (kind, payload) = window.record(storage, id, location).await?;
-            visit(id, kind, payload);
+            match window.record(storage, id, location).await? {
+                Some((kind, payload)) => visit(id, kind, payload),
+                None if self.report.from_checkpoint.is_some() => damaged.push((id, location)),
+                None => return Err(window::changed(id, location.segment).into()),
+            }
+        }
+        for (id, Location { segment, offset, length, .. }) in damaged {
+            let bytes = frame_bytes(length as usize) as u64;
+            self.remains.index.remove(id);
+            self.remains.segments.remove_live(segment, bytes, 0);
+            self.damage(segment, offset..offset + bytes, Some(id));
+            self.report.live -= 1;
         }
         Ok(())
     }
@@ -312,9 +354,12 @@ impl Survey {
 
 /// How far a segment that was being written can be trusted. A write counts whole or not at all: what its user recorded
 /// together is found together.
-async fn survey_open<S: Storage>(storage: &S, listed: Listed) -> Result<Extent, StorageError> {
-    let mut scanner = Scanner::new(listed.number);
-    let mut synced = 0;
+async fn survey_open<S: Storage>(
+    storage: &S,
+    listed: ListedSegment,
+    mut scanner: Scanner,
+    mut synced: u64,
+) -> Result<Extent, StorageError> {
     // Where the writes begin that are not whole, and where they were to end.
     let mut broken: Vec<Range<u64>> = Vec::new();
     let mut write = 0..0;
@@ -355,7 +400,7 @@ async fn feed<S: Storage>(
     let offset = scanner.wants();
     let left = bytes.saturating_sub(offset);
     let asked = block_up(left).min(STEP_BYTES as u64) as usize;
-    let mut chunk = if asked == 0 { Vec::new() } else { storage.read(number, offset, asked).await? };
+    let mut chunk = if asked == 0 { Vec::new() } else { storage.read(number.into(), offset, asked).await? };
     let is_last = chunk.len() < asked || left <= asked as u64;
     chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
     scanner.feed(&chunk);

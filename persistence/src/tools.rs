@@ -9,12 +9,13 @@ use std::path::Path;
 use crate::driver::open_machine;
 use crate::error::{OpenError, StorageError};
 use crate::format::BLOCK_BYTES;
+use crate::log::index::Location;
 use crate::log::{Figures, Id, Machine};
 use crate::options::Options;
 use crate::recovery::{Damage, Report, Survey};
+use crate::storage::Storage;
 use crate::storage::files::{Files, block_on};
-use crate::storage::{Listed, Storage};
-use crate::window::Window;
+use crate::window::{self, Window};
 
 /// How often a log is listed again because a segment of it was deleted before it could be read.
 const LISTINGS_MAX: usize = 64;
@@ -86,7 +87,7 @@ impl Snapshot {
     ) -> Result<ControlFlow<B>, OpenError> {
         let mut window = Window::default();
         for (id, location) in self.survey.remains.index.iter() {
-            let (kind, payload) = block_on(window.record(&self.files, id, location))?;
+            let (kind, payload) = block_on(record(&mut window, &self.files, id, location))?;
             if let ControlFlow::Break(end) = each(Id(id), kind, payload) {
                 return Ok(ControlFlow::Break(end));
             }
@@ -103,9 +104,20 @@ impl Snapshot {
             return Ok(None);
         };
         let mut window = self.window.borrow_mut();
-        let (kind, payload) = block_on(window.record(&self.files, id.0, location))?;
+        let (kind, payload) = block_on(record(&mut window, &self.files, id.0, location))?;
         Ok(Some((kind, payload.to_vec())))
     }
+}
+
+/// A record that was found when the log was read.
+async fn record<'a>(
+    window: &'a mut Window,
+    files: &Files,
+    id: u64,
+    location: Location,
+) -> Result<(u16, &'a [u8]), OpenError> {
+    let record = window.record(files, id, location).await?;
+    record.ok_or_else(|| window::changed(id, location.segment).into())
 }
 
 /// Reads the log in `directory` and reports what a start would find. Nothing is changed.
@@ -137,10 +149,12 @@ pub fn dump(directory: &Path, mut each: impl FnMut(Id, u16, &[u8])) -> Result<Re
 pub fn compact(directory: &Path) -> Result<Compacted, OpenError> {
     block_on(async {
         let files = Files::open(directory)?;
-        let listed = files.list().await?;
+        let listed = segment_sizes(&files).await?;
         let options = Options {
             segment_bytes: segment_bytes(&listed),
             compaction_bytes_per_s: 0,
+            // What is damaged must be found before anything is deleted.
+            checkpoint_bytes: 0,
             ..Options::default()
         };
         let (mut machine, report) = open_machine(&files, options, |_, _, _| {}).await?;
@@ -153,15 +167,21 @@ pub fn compact(directory: &Path) -> Result<Compacted, OpenError> {
         // What was allocated and not filled goes, as it does at every start.
         let mut survey = Survey::of(&files).await?;
         survey.settle(&files).await?;
-        let bytes = files.list().await?.iter().map(|listed| listed.bytes).sum();
+        let bytes = segment_sizes(&files).await?.iter().sum();
         let after = Report { bytes, ..survey.report };
         Ok(Compacted { report, figures: machine.figures(), after })
     })
 }
 
+/// Bytes of each segment's file.
+async fn segment_sizes(files: &Files) -> Result<Vec<u64>, StorageError> {
+    let listed = files.list().await?.into_iter();
+    Ok(listed.filter(|listed| listed.file.segment().is_some()).map(|listed| listed.bytes).collect())
+}
+
 /// The size the log's segments have, as far as it can be told: all but the last one are as large as they were made.
-fn segment_bytes(listed: &[Listed]) -> u64 {
-    let largest = listed.iter().map(|listed| listed.bytes).max().unwrap_or(0);
+fn segment_bytes(listed: &[u64]) -> u64 {
+    let largest = listed.iter().copied().max().unwrap_or(0);
     let whole = largest - largest % BLOCK_BYTES as u64;
     whole.clamp(SEGMENT_BYTES_MIN, Options::default().segment_bytes)
 }

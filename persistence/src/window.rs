@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::{OpenError, ReadError, StorageError};
+use crate::error::{ReadError, StorageError};
 use crate::format::frame::{self, Salt, frame_bytes};
 use crate::format::{SegmentNumber, block_down, block_up};
 use crate::log::index::Location;
@@ -11,6 +11,12 @@ use crate::storage::Storage;
 
 const CHUNK_BYTES: u64 = 256 << 10;
 const CHUNKS_MAX: usize = 64;
+
+/// A record is not there any more, or not as it was when the log was surveyed.
+pub(crate) fn changed(id: u64, segment: SegmentNumber) -> StorageError {
+    let source = std::io::Error::other(ReadError::Damaged { id, segment });
+    StorageError::new("second read", Some(segment.into()), source)
+}
 
 #[derive(Debug, Default)]
 struct Chunk {
@@ -28,16 +34,16 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The kind and the payload of a record.
+    /// The kind and the payload of a record. `None`: it is not there.
     ///
     /// # Errors
-    /// It cannot be read, or is not what it was when the log was surveyed.
+    /// Its segment cannot be read.
     pub async fn record<S: Storage>(
         &mut self,
         storage: &S,
         id: u64,
         location: Location,
-    ) -> Result<(u16, &[u8]), OpenError> {
+    ) -> Result<Option<(u16, &[u8])>, StorageError> {
         let Location { segment, offset, length, .. } = location;
         let end = offset + frame_bytes(length as usize) as u64;
         let chunk = offset / CHUNK_BYTES;
@@ -46,16 +52,11 @@ impl Window {
             bytes.get((offset - chunk * CHUNK_BYTES) as usize..)
         } else {
             let begin = block_down(offset);
-            self.large = storage.read(segment, begin, (block_up(end) - begin) as usize).await?;
+            self.large = storage.read(segment.into(), begin, (block_up(end) - begin) as usize).await?;
             self.large.get((offset - begin) as usize..)
         };
-        match frame::decode(bytes.unwrap_or_default(), Salt::of(segment)) {
-            Some((header, payload)) if header.id == id => Ok((header.kind, payload)),
-            _ => {
-                let source = std::io::Error::other(ReadError::Damaged { id, segment });
-                Err(StorageError::new("second read", Some(segment), source).into())
-            }
-        }
+        let found = frame::decode(bytes.unwrap_or_default(), Salt::of(segment));
+        Ok(found.filter(|(header, _)| header.id == id).map(|(header, payload)| (header.kind, payload)))
     }
 
     async fn chunk<S: Storage>(
@@ -67,7 +68,7 @@ impl Window {
         self.used += 1;
         let key = (segment, number);
         if !self.chunks.contains_key(&key) {
-            let bytes = storage.read(segment, number * CHUNK_BYTES, CHUNK_BYTES as usize).await?;
+            let bytes = storage.read(segment.into(), number * CHUNK_BYTES, CHUNK_BYTES as usize).await?;
             if self.chunks.len() >= CHUNKS_MAX {
                 let oldest = self.chunks.iter().min_by_key(|(_, chunk)| chunk.used).map(|(key, _)| *key);
                 oldest.map(|oldest| self.chunks.remove(&oldest));

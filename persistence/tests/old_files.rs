@@ -121,8 +121,41 @@ fn write_version_1(directory: &Path) {
     fs::write(last, bytes).unwrap();
 }
 
-fn sample(version: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(format!("v{version}"))
+/// The same records under a checkpoint, with fillers, of which most are removed, in other segments, and one record behind it.
+fn write_checkpoint_1(directory: &Path) {
+    let files = Files::open(directory).unwrap();
+    let options = Options { segment_bytes: 16 << 10, checkpoint_bytes: 1, ..Options::default() };
+    let open = || block_on(open_machine(&files, options.clone(), |_, _, _| {})).unwrap().0;
+    let mut machine = open();
+    for (kind, payload) in version_1() {
+        machine.put(kind, &payload).unwrap();
+    }
+    let fillers: Vec<Id> = (0..24_u8).map(|filler| machine.put(0xFF00, &[filler; 1_500]).unwrap()).collect();
+    machine.seal(Level::Fsync).unwrap();
+    for filler in fillers.into_iter().filter(|id| id.0 % 3 > 0) {
+        machine.remove(filler).unwrap();
+        machine.seal(Level::Fsync).unwrap();
+    }
+    machine.close();
+    block_on(drain(&files, &mut machine)).unwrap();
+    let without = Options { checkpoint_bytes: 1 << 30, ..options.clone() };
+    let (mut machine, _) = block_on(open_machine(&files, without, |_, _, _| {})).unwrap();
+    machine.put(0xFF00, b"behind").unwrap();
+    machine.seal(Level::Fsync).unwrap();
+    block_on(drain(&files, &mut machine)).unwrap();
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(name)
+}
+
+fn copied(name: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(sample(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
+    }
+    directory
 }
 
 fn check<R>(kind: u16, payload: &[u8], expected: &R)
@@ -148,10 +181,10 @@ fn version_1_is_read() {
     if let Ok(directory) = env::var("RINGMQ_WRITE_SAMPLE") {
         write_version_1(Path::new(&directory));
     }
-    let report = verify(&sample(1)).unwrap();
+    let report = verify(&sample("v1")).unwrap();
     assert_eq!((report.damages.len(), report.torn.len()), (0, 1), "{report:?}");
     let mut found = Vec::new();
-    dump(&sample(1), |id, kind, payload| {
+    dump(&sample("v1"), |id, kind, payload| {
         found.push((kind, payload.to_vec()));
         match id.0 {
             1 => check(kind, payload, &session()),
@@ -167,11 +200,7 @@ fn version_1_is_read() {
 
 #[test]
 fn version_1_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(sample(1)).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
-    }
+    let directory = copied("v1");
     let files = Files::open(directory.path()).unwrap();
     let (mut machine, _) = block_on(open_machine(&files, Options::default(), |_, _, _| {})).unwrap();
     let id = machine.put(0xFF00, b"new").unwrap();
@@ -179,4 +208,28 @@ fn version_1_goes_on() {
     machine.seal(Level::Fsync).unwrap();
     block_on(drain(&files, &mut machine)).unwrap();
     assert_eq!(verify(directory.path()).unwrap().live, 8);
+}
+
+#[test]
+fn a_checkpoint_of_version_1_is_read() {
+    if let Ok(directory) = env::var("RINGMQ_WRITE_SAMPLE_CHECKPOINT") {
+        write_checkpoint_1(Path::new(&directory));
+    }
+    let mut found = [Vec::new(), Vec::new()];
+    for (found, checkpoint_bytes) in found.iter_mut().zip([1 << 30, 0]) {
+        let directory = copied("v1-checkpoint");
+        let files = Files::open(directory.path()).unwrap();
+        let options = Options { checkpoint_bytes, ..Options::default() };
+        let visit = |id: Id, kind, payload: &[u8]| found.push((id, kind, payload.to_vec()));
+        let (_, report) = block_on(open_machine(&files, options, visit)).unwrap();
+        assert_eq!((report.damages.len(), report.misfits, report.live), (0, 0, 16));
+        if checkpoint_bytes > 0 {
+            assert_eq!((report.from_checkpoint, report.records), (Some(15), 1));
+        } else {
+            assert_eq!(report.from_checkpoint, None);
+        }
+    }
+    assert_eq!(found[0], found[1]);
+    let records = found[0].iter().map(|(_, kind, payload)| (*kind, payload.clone()));
+    assert_eq!(records.take(7).collect::<Vec<_>>(), version_1());
 }

@@ -119,11 +119,15 @@ pub struct PersistenceConfig {
     pub max_bytes: ByteSize,
     /// What happens before it comes to that.
     pub full_policy: StorePolicy,
-    /// Bytes of old files that are read in a second to give their room back, over all shards; 0 for no bound.
+    /// Bytes of old files that are read in a second to give their room back, over all shards, and bytes of checkpoints that are
+    /// written in one; 0 for no bound.
     pub compaction_rate: ByteSize,
     /// Bytes of stored messages' bodies that each shard keeps in memory; the rest lives in its log alone until its turn comes.
     /// 0 for no bound.
     pub cache_bytes: ByteSize,
+    /// Bytes that each shard's log is written on before what it holds is put down in a checkpoint, so that a start need not read
+    /// what came before. 0 for no checkpoints.
+    pub checkpoint_bytes: ByteSize,
     /// Whether the broker refuses to start on a damaged log, instead of keeping what is readable.
     pub strict: bool,
 }
@@ -136,6 +140,7 @@ impl Default for PersistenceConfig {
             full_policy: StorePolicy::Refuse,
             compaction_rate: ByteSize(32 << 20),
             cache_bytes: ByteSize(64 << 20),
+            checkpoint_bytes: ByteSize(256 << 20),
             strict: false,
         }
     }

@@ -40,7 +40,7 @@ pub struct Gap {
     pub is_last: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Place {
     /// At a block's begin, where a write may begin.
     Boundary,
@@ -51,7 +51,7 @@ enum Place {
 }
 
 /// Reads one segment from the chunks it is given, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scanner {
     salt: Salt,
     place: Place,
@@ -83,6 +83,11 @@ impl Scanner {
             is_complete: false,
             records_end: BLOCK_BYTES as u64,
         }
+    }
+
+    /// A scanner for the segment with this number, that begins with the write behind the one that ends here.
+    pub fn behind(number: SegmentNumber, records_end: u64) -> Self {
+        Self { at: block_up(records_end), records_end, ..Self::new(number) }
     }
 
     /// Where the next chunk must begin.

@@ -85,11 +85,11 @@ impl Machine {
             Stage::Ready | Stage::Owing(_) if !is_far_behind => {
                 let offset = compaction.scanner.wants();
                 let bytes = block_up(compaction.end).saturating_sub(offset).min(STEP_BYTES) as usize;
-                let segment = compaction.segment;
+                let file = compaction.segment.into();
                 // At the end nothing is read, and the answer finishes the segment.
                 let bytes = bytes.max(BLOCK_BYTES);
                 compaction.stage = Stage::Reading(bytes);
-                Some((Purpose::Compaction, Operation::Read { segment, offset, bytes }))
+                Some((Purpose::Compaction, Operation::Read { file, offset, bytes }))
             }
             _ => None,
         }

@@ -29,6 +29,10 @@ impl Machine {
             }
             // Nothing is lost by not compacting a segment.
             (Purpose::Compaction, _) => self.abandon_compaction(),
+            // Nor by having no checkpoint; one that stays though it is not needed goes at the next opening.
+            (Purpose::Checkpoint, Ok(answer)) => self.step_checkpoint(answer),
+            (Purpose::Checkpoint, Err(_)) => self.checkpoints.abandon(),
+            (Purpose::CheckpointGone, _) => {}
             (_, Err(error)) => self.failed = self.failed.take().or(Some(error)),
             (purpose, Ok(_)) if self.failed.is_none() => self.handle_done(purpose),
             _ => {}
@@ -49,6 +53,7 @@ impl Machine {
             .or_else(|| self.next_departure())
             .or_else(|| self.next_settling())
             .or_else(|| self.next_compaction())
+            .or_else(|| self.next_checkpoint())
     }
 
     fn has_in_flight(&self, which: impl Fn(&Purpose) -> bool) -> bool {
@@ -59,7 +64,7 @@ impl Machine {
         self.has_in_flight(|purpose| matches!(purpose, Purpose::Sync { .. }))
     }
 
-    fn next_sync(&mut self) -> Option<(Purpose, Operation)> {
+    pub(super) fn next_sync(&mut self) -> Option<(Purpose, Operation)> {
         let queue = &self.queue;
         let (segment, end) = queue.completed_end?;
         let is_wanted = queue.wanted.front().is_some_and(|&batch| batch <= queue.completed);
@@ -70,7 +75,7 @@ impl Machine {
             return None;
         }
         let batch = queue.completed;
-        Some((Purpose::Sync { batch, segment, end }, Operation::Sync { segment }))
+        Some((Purpose::Sync { batch, segment, end }, Operation::Sync { file: segment.into() }))
     }
 
     fn next_write(&mut self) -> Option<(Purpose, Operation)> {
@@ -109,7 +114,7 @@ impl Machine {
         let (segment, offset, bytes) = (flight.segment, flight.offset, flight.bytes.clone());
         let end = offset + bytes.len() as u64;
         self.create_spare(segment, end);
-        Some((Purpose::Write, Operation::Write { segment, offset, bytes }))
+        Some((Purpose::Write, Operation::Write { file: segment.into(), offset, bytes }))
     }
 
     /// From now on `number` is written to, and no segment before it. Those may leave when the batch is on disk that begins it:
@@ -151,7 +156,7 @@ impl Machine {
             return None;
         }
         let (segment, bytes) = self.to_create.pop_front()?;
-        Some((Purpose::Create(segment), Operation::Create { segment, bytes }))
+        Some((Purpose::Create(segment), Operation::Create { file: segment.into(), bytes }))
     }
 
     fn next_settling(&mut self) -> Option<(Purpose, Operation)> {
@@ -205,7 +210,7 @@ impl Machine {
             segment.is_leaving = true;
         }
         let operation = match fate {
-            Fate::Delete => Operation::Delete { segment: number },
+            Fate::Delete => Operation::Delete { file: number.into() },
             Fate::Quarantine => Operation::Quarantine { segment: number },
         };
         Some((Purpose::Gone(number), operation))
@@ -227,7 +232,8 @@ impl Machine {
                 }
             }
             Purpose::CompactionPause => self.resume_compaction(),
-            Purpose::Read(_) | Purpose::Compaction => {}
+            Purpose::CheckpointPause => self.checkpoints.resume(),
+            Purpose::Read(_) | Purpose::Compaction | Purpose::Checkpoint | Purpose::CheckpointGone => {}
         }
     }
 
@@ -237,6 +243,7 @@ impl Machine {
         };
         self.figures.writes += 1;
         self.figures.written_bytes += flight.bytes.len() as u64;
+        self.checkpoints.note_written(flight.bytes.len() as u64);
         if let Some(segment) = self.segments.find_mut(flight.segment) {
             segment.end = flight.records_end;
         }
@@ -254,6 +261,9 @@ impl Machine {
                 self.segments.remove(number);
                 self.figures.segments_gone += 1;
                 self.is_pressed = false;
+            }
+            Entry::Checkpoint(number) => {
+                self.figures.checkpoints += u64::from(self.checkpoints.settle(number))
             }
         }
     }

@@ -115,6 +115,15 @@ impl Index {
         })
     }
 
+    /// The records with this id and higher ones, in ascending order.
+    pub fn from(&self, id: u64) -> impl Iterator<Item = (u64, Location)> + '_ {
+        let first = self.chunk_of(id).unwrap_or(0);
+        let entries = self.chunks.range(first..).flat_map(|chunk| {
+            chunk.entries.iter().map(|entry| (chunk.first + u64::from(entry.delta), entry.location()))
+        });
+        entries.skip_while(move |(other, _)| *other < id)
+    }
+
     /// Says where the record lies; returns where it lay before.
     pub fn insert(&mut self, id: u64, location: Location) -> Option<Location> {
         let Some(at) = self.chunk_of(id) else {
@@ -268,6 +277,8 @@ mod tests {
             }
             assert_eq!(index.len(), model.len());
             assert!(index.chunks.iter().all(|chunk| chunk.entries.capacity() == CHUNK_ENTRIES));
+            let middle = next / 2 + 500;
+            assert!(index.from(middle).eq(model.range(middle..).map(|(id, location)| (*id, *location))));
             assert!(index.iter().eq(model.into_iter()));
         }
     }

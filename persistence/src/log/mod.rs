@@ -10,6 +10,7 @@ pub mod operation;
 pub mod segments;
 
 mod append;
+mod checkpoints;
 mod compaction;
 mod flow;
 mod reads;
@@ -17,6 +18,8 @@ mod reads;
 use std::collections::{BTreeMap, VecDeque};
 
 use batch::{Queue, Tail};
+use checkpoints::Checkpoints;
+pub(crate) use checkpoints::Kept;
 use compaction::Compaction;
 use index::{Index, Location};
 use operation::{Entry, Purpose, Ticket};
@@ -85,6 +88,8 @@ pub struct Figures {
     pub copies: u64,
     /// Segments deleted or quarantined.
     pub segments_gone: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
 }
 
 /// What recovery found, from which a log goes on.
@@ -95,6 +100,7 @@ pub(crate) struct Remains {
     pub next_id: u64,
     pub next_number: u32,
     pub tail: Option<(SegmentNumber, u64)>,
+    pub checkpoints: Kept,
 }
 
 /// The log.
@@ -115,6 +121,7 @@ pub struct Machine {
     /// Segments that became empty in this pass.
     emptied: Vec<SegmentNumber>,
     compaction: Option<Compaction>,
+    checkpoints: Checkpoints,
     is_pressed: bool,
     is_short: bool,
     is_closing: bool,
@@ -128,7 +135,7 @@ pub struct Machine {
 impl Machine {
     /// The log that goes on from what recovery found.
     pub(crate) fn new(options: Options, remains: Remains) -> Self {
-        let Remains { index, mut segments, next_id, next_number, tail } = remains;
+        let Remains { index, mut segments, next_id, next_number, tail, checkpoints } = remains;
         segments.first_open = next_number;
         let numbers: Vec<SegmentNumber> = segments.iter().map(|(number, _)| number).collect();
         segments.empties.extend(numbers.iter().copied());
@@ -152,6 +159,7 @@ impl Machine {
             removals: Vec::new(),
             emptied: Vec::new(),
             compaction: None,
+            checkpoints: Checkpoints::new(checkpoints),
             is_pressed: false,
             is_short: false,
             is_closing: false,
@@ -371,6 +379,11 @@ impl Machine {
         self.index.iter().map(|(id, _)| Id(id))
     }
 
+    #[cfg(test)]
+    pub(crate) fn segments_mut(&mut self) -> &mut Segments {
+        &mut self.segments
+    }
+
     /// Bytes that wait to be written or are being written.
     pub fn pending_bytes(&self) -> usize {
         self.queue.pending_bytes
@@ -389,7 +402,7 @@ impl Machine {
         }
     }
 
-    /// Asks for everything sealed to be synced, and begins no compaction any more.
+    /// Asks for everything sealed to be synced, and for a checkpoint if one is worth it, and begins no compaction any more.
     pub fn close(&mut self) {
         self.is_closing = true;
         self.queue.want(self.queue.last);
@@ -400,7 +413,9 @@ impl Machine {
         let in_flight = self
             .in_flight
             .values()
-            .any(|purpose| !matches!(purpose, Purpose::Read(_) | Purpose::CompactionPause));
-        self.failed.is_some() || (!in_flight && self.queue.waiting.is_empty() && self.queue.wanted.is_empty())
+            .any(|purpose| !purpose.is_pause() && !matches!(purpose, Purpose::Read(_)));
+        let is_stored = self.queue.waiting.is_empty() && self.queue.wanted.is_empty();
+        let is_checkpointing = self.is_closing && self.is_checkpointing();
+        self.failed.is_some() || (!in_flight && is_stored && !is_checkpointing)
     }
 }

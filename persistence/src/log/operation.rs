@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::SegmentNumber;
+use crate::format::{CheckpointNumber, LogFile, SegmentNumber};
 
 /// Names one operation in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,33 +12,33 @@ pub struct Ticket(pub(crate) u64);
 /// One thing to do. Operations that are handed out may be done in any order and at the same time.
 #[derive(Debug, Clone)]
 pub enum Operation {
-    /// Create the segment's file, or take the one there is, and allocate this many bytes of zeros.
+    /// Create the file, or take the one there is, and allocate this many bytes of zeros; none at 0.
     Create {
         /// Which.
-        segment: SegmentNumber,
+        file: LogFile,
         /// How many bytes.
         bytes: u64,
     },
     /// Write all of these bytes.
     Write {
-        /// To which segment.
-        segment: SegmentNumber,
+        /// To which file.
+        file: LogFile,
         /// Where; a block's begin.
         offset: u64,
         /// What; whole blocks.
         bytes: Arc<Vec<u8>>,
     },
-    /// Have every write to the segment that was answered before now survive a loss of power.
+    /// Have every write to the file that was answered before now survive a loss of power.
     Sync {
         /// Which.
-        segment: SegmentNumber,
+        file: LogFile,
     },
     /// Have every creation, renaming and deletion that was answered before now survive a loss of power.
     SyncDirectory,
     /// Read; fewer bytes than asked for mean that the file ends there.
     Read {
-        /// From which segment.
-        segment: SegmentNumber,
+        /// From which file.
+        file: LogFile,
         /// Where; a block's begin.
         offset: u64,
         /// How many bytes; whole blocks.
@@ -49,10 +49,10 @@ pub enum Operation {
         /// Which.
         segment: SegmentNumber,
     },
-    /// Delete the segment's file.
+    /// Delete the file.
     Delete {
         /// Which.
-        segment: SegmentNumber,
+        file: LogFile,
     },
     /// Let this time pass.
     Wait {
@@ -75,13 +75,29 @@ pub enum Answer {
 pub(super) enum Purpose {
     Create(SegmentNumber),
     Write,
-    Sync { batch: u64, segment: SegmentNumber, end: u64 },
+    Sync {
+        batch: u64,
+        segment: SegmentNumber,
+        end: u64,
+    },
     Directory(Vec<Entry>),
     Read(super::reads::Request),
     Compaction,
     Gone(SegmentNumber),
     CommitDelay(u64),
     CompactionPause,
+    /// A step of the checkpoint that is being written.
+    Checkpoint,
+    CheckpointPause,
+    /// A checkpoint that is not needed goes.
+    CheckpointGone,
+}
+
+impl Purpose {
+    /// Whether nothing is done, so that nobody need wait for its end.
+    pub fn is_pause(&self) -> bool {
+        matches!(self, Self::CompactionPause | Self::CheckpointPause)
+    }
 }
 
 /// An entry of the directory that a sync of the directory makes permanent.
@@ -89,4 +105,5 @@ pub(super) enum Purpose {
 pub(super) enum Entry {
     Created(SegmentNumber),
     Gone(SegmentNumber),
+    Checkpoint(CheckpointNumber),
 }

@@ -159,7 +159,8 @@ impl Machine {
             end = end.max(blocks.end);
             wanted.extend(self.reads.located.pop_front());
         }
-        let operation = Operation::Read { segment, offset: begin, bytes: (end - begin) as usize };
+        let operation =
+            Operation::Read { file: segment.into(), offset: begin, bytes: (end - begin) as usize };
         Some((Purpose::Read(Request { segment, begin, wanted }), operation))
     }
 

@@ -1,4 +1,4 @@
-//! Segments through glommio's io_uring: past the page cache (O_DIRECT) where the file system allows it, buffered where
+//! A log through glommio's io_uring: past the page cache (O_DIRECT) where the file system allows it, buffered where
 //! not. It runs inside a glommio executor only. What happens once, at opening, uses blocking calls, and so do writes through the
 //! page cache: they copy memory, which takes less than to have a worker of the kernel do it. Where the kernel holds back writers
 //! because too much of its cache is unwritten, all logs of the thread wait, as their disks do.
@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 
 use super::{Listed, Storage, files};
 use crate::error::StorageError;
-use crate::format::{BLOCK_BYTES, SegmentNumber};
+use crate::format::{BLOCK_BYTES, LogFile, SegmentNumber};
 
 /// Bytes of one system call.
 const CALL_BYTES_MAX: usize = 1 << 20;
@@ -45,11 +45,11 @@ enum File {
 pub struct Direct {
     directory: PathBuf,
     mode: Mode,
-    open: RefCell<HashMap<SegmentNumber, Rc<File>>>,
+    open: RefCell<HashMap<LogFile, Rc<File>>>,
 }
 
 impl Direct {
-    /// Segments in this directory, which is created if it does not exist. Tries whether direct IO works there.
+    /// A log in this directory, which is created if it does not exist. Tries whether direct IO works there.
     ///
     /// # Errors
     /// The directory cannot be created or written to.
@@ -63,7 +63,7 @@ impl Direct {
         Ok(Self { directory: directory.to_owned(), mode, open: RefCell::default() })
     }
 
-    /// Segments in this directory, which exists, through the page cache whatever works there.
+    /// A log in this directory, which exists, through the page cache whatever works there.
     pub fn buffered(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), mode: Mode::Buffered, open: RefCell::default() }
     }
@@ -73,17 +73,17 @@ impl Direct {
         self.mode
     }
 
-    fn path(&self, segment: SegmentNumber) -> PathBuf {
-        self.directory.join(segment.file_name())
+    fn path(&self, file: LogFile) -> PathBuf {
+        self.directory.join(file.name())
     }
 
-    async fn file(&self, segment: SegmentNumber, creates: bool) -> io::Result<Rc<File>> {
-        if let Some(file) = self.open.borrow().get(&segment) {
+    async fn file(&self, which: LogFile, creates: bool) -> io::Result<Rc<File>> {
+        if let Some(file) = self.open.borrow().get(&which) {
             return Ok(file.clone());
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(creates);
-        let path = self.path(segment);
+        let path = self.path(which);
         let file = match self.mode {
             Mode::Direct => File::Direct(options.dma_open(&path).await?),
             Mode::Buffered => {
@@ -92,12 +92,12 @@ impl Direct {
             }
         };
         // Another read may have opened it meanwhile; then there is one file too many until it is dropped.
-        Ok(self.open.borrow_mut().entry(segment).or_insert_with(|| Rc::new(file)).clone())
+        Ok(self.open.borrow_mut().entry(which).or_insert_with(|| Rc::new(file)).clone())
     }
 
     /// Lets go of a file; operations in flight keep it until they end.
-    async fn release(&self, segment: SegmentNumber) -> io::Result<()> {
-        let file = self.open.borrow_mut().remove(&segment);
+    async fn release(&self, which: LogFile) -> io::Result<()> {
+        let file = self.open.borrow_mut().remove(&which);
         match file.and_then(|file| Rc::try_unwrap(file).ok()) {
             Some(File::Direct(file)) => Ok(file.close().await?),
             Some(File::Buffered(file, _)) => Ok(file.close().await?),
@@ -199,41 +199,37 @@ impl Storage for Direct {
             .map_err(|source| StorageError::new("listing the directory", None, source))
     }
 
-    async fn create(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
+    async fn create(&self, file: LogFile, bytes: u64) -> Result<(), StorageError> {
         let create = async {
-            match &*self.file(segment, true).await? {
-                File::Direct(file) => file.pre_allocate(bytes, false).await?,
-                File::Buffered(file, _) => file.pre_allocate(bytes, false).await?,
+            match &*self.file(file, true).await? {
+                _ if bytes == 0 => {}
+                File::Direct(open) => open.pre_allocate(bytes, false).await?,
+                File::Buffered(open, _) => open.pre_allocate(bytes, false).await?,
             }
             io::Result::Ok(())
         };
-        create.await.map_err(|source| StorageError::new("creation", Some(segment), source))
+        create.await.map_err(|source| StorageError::new("creation", Some(file), source))
     }
 
-    async fn write(
-        &self,
-        segment: SegmentNumber,
-        offset: u64,
-        bytes: Arc<Vec<u8>>,
-    ) -> Result<(), StorageError> {
+    async fn write(&self, file: LogFile, offset: u64, bytes: Arc<Vec<u8>>) -> Result<(), StorageError> {
         let write = async {
-            match &*self.file(segment, false).await? {
-                File::Direct(file) => write_direct(file, offset, &bytes).await,
-                File::Buffered(_, file) => file.write_all_at(&bytes, offset),
+            match &*self.file(file, false).await? {
+                File::Direct(open) => write_direct(open, offset, &bytes).await,
+                File::Buffered(_, open) => open.write_all_at(&bytes, offset),
             }
         };
-        write.await.map_err(|source| StorageError::new("write", Some(segment), source))
+        write.await.map_err(|source| StorageError::new("write", Some(file), source))
     }
 
-    async fn sync(&self, segment: SegmentNumber) -> Result<(), StorageError> {
+    async fn sync(&self, file: LogFile) -> Result<(), StorageError> {
         let sync = async {
-            match &*self.file(segment, false).await? {
-                File::Direct(file) => file.fdatasync().await?,
-                File::Buffered(file, _) => file.fdatasync().await?,
+            match &*self.file(file, false).await? {
+                File::Direct(open) => open.fdatasync().await?,
+                File::Buffered(open, _) => open.fdatasync().await?,
             }
             io::Result::Ok(())
         };
-        sync.await.map_err(|source| StorageError::new("sync", Some(segment), source))
+        sync.await.map_err(|source| StorageError::new("sync", Some(file), source))
     }
 
     async fn sync_directory(&self) -> Result<(), StorageError> {
@@ -246,33 +242,33 @@ impl Storage for Direct {
         sync.await.map_err(|source| StorageError::new("sync of the directory", None, source))
     }
 
-    async fn read(&self, segment: SegmentNumber, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
-        let read = async { read_all(&*self.file(segment, false).await?, offset, bytes).await };
-        read.await.map_err(|source| StorageError::new("read", Some(segment), source))
+    async fn read(&self, file: LogFile, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let read = async { read_all(&*self.file(file, false).await?, offset, bytes).await };
+        read.await.map_err(|source| StorageError::new("read", Some(file), source))
     }
 
     async fn cut(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
-        files::cut(&self.path(segment), bytes)
-            .map_err(|source| StorageError::new("cutting", Some(segment), source))
+        files::cut(&self.path(segment.into()), bytes)
+            .map_err(|source| StorageError::new("cutting", Some(segment.into()), source))
     }
 
     async fn quarantine(&self, segment: SegmentNumber) -> Result<(), StorageError> {
         let rename = async {
-            self.release(segment).await?;
-            files::set_aside(&self.path(segment))
+            self.release(segment.into()).await?;
+            files::set_aside(&self.path(segment.into()))
         };
-        rename.await.map_err(|source| StorageError::new("renaming", Some(segment), source))
+        rename.await.map_err(|source| StorageError::new("renaming", Some(segment.into()), source))
     }
 
-    async fn delete(&self, segment: SegmentNumber) -> Result<(), StorageError> {
+    async fn delete(&self, file: LogFile) -> Result<(), StorageError> {
         let delete = async {
-            self.release(segment).await?;
-            match glommio::io::remove(self.path(segment)).await.map_err(io::Error::from) {
+            self.release(file).await?;
+            match glommio::io::remove(self.path(file)).await.map_err(io::Error::from) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 result => result,
             }
         };
-        delete.await.map_err(|source| StorageError::new("deletion", Some(segment), source))
+        delete.await.map_err(|source| StorageError::new("deletion", Some(file), source))
     }
 
     async fn wait(&self, duration: Duration) {

@@ -1,4 +1,4 @@
-//! Segments as files of the standard library, which block the thread: for tools, tests, and hosts without io_uring. Its
+//! A log in files of the standard library, which block the thread: for tools, tests, and hosts without io_uring. Its
 //! futures are always ready.
 
 use std::cell::RefCell;
@@ -14,18 +14,18 @@ use std::time::Duration;
 
 use super::{Listed, Storage};
 use crate::error::StorageError;
-use crate::format::SegmentNumber;
+use crate::format::{LogFile, SegmentNumber};
 
 /// A directory.
 #[derive(Debug)]
 pub struct Files {
     directory: PathBuf,
     is_read_only: bool,
-    open: RefCell<HashMap<SegmentNumber, Rc<File>>>,
+    open: RefCell<HashMap<LogFile, Rc<File>>>,
 }
 
 impl Files {
-    /// Segments in this directory, which is created if it does not exist.
+    /// A log in this directory, which is created if it does not exist.
     ///
     /// # Errors
     /// It cannot be created.
@@ -35,30 +35,32 @@ impl Files {
         Ok(Self { directory: directory.to_owned(), is_read_only: false, open: RefCell::default() })
     }
 
-    /// Segments in this directory, of which nothing is ever changed.
+    /// A log in this directory, of which nothing is ever changed.
     pub fn read_only(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), is_read_only: true, open: RefCell::default() }
     }
 
-    fn path(&self, segment: SegmentNumber) -> PathBuf {
-        self.directory.join(segment.file_name())
+    fn path(&self, file: LogFile) -> PathBuf {
+        self.directory.join(file.name())
     }
 
-    fn file(&self, segment: SegmentNumber) -> io::Result<Rc<File>> {
-        if let Some(file) = self.open.borrow().get(&segment) {
+    fn file(&self, which: LogFile) -> io::Result<Rc<File>> {
+        if let Some(file) = self.open.borrow().get(&which) {
             return Ok(file.clone());
         }
-        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.path(segment))?;
+        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.path(which))?;
         let file = Rc::new(file);
-        self.open.borrow_mut().insert(segment, file.clone());
+        self.open.borrow_mut().insert(which, file.clone());
         Ok(file)
     }
 
-    fn create_file(&self, segment: SegmentNumber, bytes: u64) -> io::Result<()> {
-        let path = self.path(segment);
+    fn create_file(&self, which: LogFile, bytes: u64) -> io::Result<()> {
+        let path = self.path(which);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        allocate(&file, bytes)?;
-        self.open.borrow_mut().insert(segment, Rc::new(file));
+        if bytes > 0 {
+            allocate(&file, bytes)?;
+        }
+        self.open.borrow_mut().insert(which, Rc::new(file));
         Ok(())
     }
 }
@@ -74,7 +76,7 @@ pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// The segments of a directory; none if it does not exist.
+/// The log's files in a directory; none if it does not exist.
 pub(super) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -83,8 +85,8 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for entry in entries {
         let entry = entry?;
-        if let Some(number) = entry.file_name().to_str().and_then(SegmentNumber::of_file_name) {
-            listed.push(Listed { number, bytes: entry.metadata()?.len() });
+        if let Some(file) = entry.file_name().to_str().and_then(LogFile::of_name) {
+            listed.push(Listed { file, bytes: entry.metadata()?.len() });
         }
     }
     Ok(listed)
@@ -121,26 +123,20 @@ impl Storage for Files {
         list(&self.directory).map_err(|source| StorageError::new("listing the directory", None, source))
     }
 
-    async fn create(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
-        self.create_file(segment, bytes)
-            .map_err(|source| StorageError::new("creation", Some(segment), source))
+    async fn create(&self, file: LogFile, bytes: u64) -> Result<(), StorageError> {
+        self.create_file(file, bytes).map_err(|source| StorageError::new("creation", Some(file), source))
     }
 
-    async fn write(
-        &self,
-        segment: SegmentNumber,
-        offset: u64,
-        bytes: Arc<Vec<u8>>,
-    ) -> Result<(), StorageError> {
-        self.file(segment)
-            .and_then(|file| file.write_all_at(&bytes, offset))
-            .map_err(|source| StorageError::new("write", Some(segment), source))
+    async fn write(&self, file: LogFile, offset: u64, bytes: Arc<Vec<u8>>) -> Result<(), StorageError> {
+        self.file(file)
+            .and_then(|open| open.write_all_at(&bytes, offset))
+            .map_err(|source| StorageError::new("write", Some(file), source))
     }
 
-    async fn sync(&self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.file(segment)
-            .and_then(|file| file.sync_data())
-            .map_err(|source| StorageError::new("sync", Some(segment), source))
+    async fn sync(&self, file: LogFile) -> Result<(), StorageError> {
+        self.file(file)
+            .and_then(|open| open.sync_data())
+            .map_err(|source| StorageError::new("sync", Some(file), source))
     }
 
     async fn sync_directory(&self) -> Result<(), StorageError> {
@@ -149,13 +145,13 @@ impl Storage for Files {
             .map_err(|source| StorageError::new("sync of the directory", None, source))
     }
 
-    async fn read(&self, segment: SegmentNumber, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
+    async fn read(&self, file: LogFile, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
         let read = || {
-            let file = self.file(segment)?;
+            let open = self.file(file)?;
             let mut buffer = vec![0; bytes];
             let mut have = 0;
             while have < bytes {
-                match file.read_at(&mut buffer[have..], offset + have as u64) {
+                match open.read_at(&mut buffer[have..], offset + have as u64) {
                     Ok(0) => break,
                     Ok(count) => have += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -165,21 +161,23 @@ impl Storage for Files {
             buffer.truncate(have);
             Ok(buffer)
         };
-        read().map_err(|source| StorageError::new("read", Some(segment), source))
+        read().map_err(|source| StorageError::new("read", Some(file), source))
     }
 
     async fn cut(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
-        cut(&self.path(segment), bytes).map_err(|source| StorageError::new("cutting", Some(segment), source))
+        cut(&self.path(segment.into()), bytes)
+            .map_err(|source| StorageError::new("cutting", Some(segment.into()), source))
     }
 
     async fn quarantine(&self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.open.borrow_mut().remove(&segment);
-        set_aside(&self.path(segment)).map_err(|source| StorageError::new("renaming", Some(segment), source))
+        self.open.borrow_mut().remove(&segment.into());
+        set_aside(&self.path(segment.into()))
+            .map_err(|source| StorageError::new("renaming", Some(segment.into()), source))
     }
 
-    async fn delete(&self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.open.borrow_mut().remove(&segment);
-        delete(&self.path(segment)).map_err(|source| StorageError::new("deletion", Some(segment), source))
+    async fn delete(&self, file: LogFile) -> Result<(), StorageError> {
+        self.open.borrow_mut().remove(&file);
+        delete(&self.path(file)).map_err(|source| StorageError::new("deletion", Some(file), source))
     }
 
     async fn wait(&self, duration: Duration) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Listed, Storage};
 use crate::error::StorageError;
-use crate::format::SegmentNumber;
+use crate::format::{LogFile, SegmentNumber};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -188,10 +188,10 @@ impl Memory {
     }
 
     /// A part of a write that reaches the disk although the write was never answered.
-    pub fn spill(&self, segment: SegmentNumber, offset: u64, bytes: &[u8]) {
+    pub fn spill(&self, file: LogFile, offset: u64, bytes: &[u8]) {
         let state = &mut *self.state.borrow_mut();
         state.operations += 1;
-        if let Some(&inode) = state.names.get(&segment.file_name()) {
+        if let Some(&inode) = state.names.get(&file.name()) {
             let bytes = Arc::new(bytes.to_vec());
             Inode::apply(&mut state.inodes[inode].current, offset as usize, &bytes);
             let unsynced = Unsynced { number: state.operations, offset: offset as usize, bytes };
@@ -216,18 +216,28 @@ impl Memory {
         }
     }
 
+    /// Adds a file behind everyone's back.
+    pub fn add(&self, name: &str, contents: &[u8]) {
+        let state = &mut *self.state.borrow_mut();
+        let (current, durable) = (contents.to_vec(), contents.to_vec());
+        state.inodes.push(Inode { current, durable, unsynced: Vec::new() });
+        let inode = state.inodes.len() - 1;
+        state.names.insert(name.to_owned(), inode);
+        state.durable_names.insert(name.to_owned(), inode);
+    }
+
     /// The names of all files.
     pub fn names(&self) -> Vec<String> {
         self.state.borrow().names.keys().cloned().collect()
     }
 
-    /// Syncs what was written to the segment before the operation with this number.
+    /// Syncs what was written to the file before the operation with this number.
     ///
     /// # Errors
     /// As arranged.
-    pub fn sync_before(&self, segment: SegmentNumber, before: u64) -> Result<(), StorageError> {
-        self.change("sync", Some(segment), |state| {
-            let inode = find(state, segment)?;
+    pub fn sync_before(&self, file: LogFile, before: u64) -> Result<(), StorageError> {
+        self.change("sync", Some(file), |state| {
+            let inode = find(state, file)?;
             state.inodes[inode].sync(before);
             Ok(())
         })
@@ -253,7 +263,7 @@ impl Memory {
     fn change<T>(
         &self,
         operation: &'static str,
-        segment: Option<SegmentNumber>,
+        file: Option<LogFile>,
         change: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> Result<T, StorageError> {
         let state = &mut *self.state.borrow_mut();
@@ -263,7 +273,7 @@ impl Memory {
         } else {
             change(state)
         };
-        result.map_err(|source| StorageError::new(operation, segment, source))
+        result.map_err(|source| StorageError::new(operation, file, source))
     }
 
     async fn stall(&self) {
@@ -280,32 +290,32 @@ impl Memory {
     }
 }
 
-fn find(state: &State, segment: SegmentNumber) -> io::Result<usize> {
-    state.names.get(&segment.file_name()).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+fn find(state: &State, file: LogFile) -> io::Result<usize> {
+    state.names.get(&file.name()).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 impl Storage for Memory {
     async fn list(&self) -> Result<Vec<Listed>, StorageError> {
         let state = self.state.borrow();
         let listed = |(name, &inode): (&String, &usize)| {
-            let number = SegmentNumber::of_file_name(name)?;
-            Some(Listed { number, bytes: state.inodes[inode].current.len() as u64 })
+            let file = LogFile::of_name(name)?;
+            Some(Listed { file, bytes: state.inodes[inode].current.len() as u64 })
         };
         Ok(state.names.iter().filter_map(listed).collect())
     }
 
-    async fn create(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
+    async fn create(&self, file: LogFile, bytes: u64) -> Result<(), StorageError> {
         self.stall().await;
-        self.change("creation", Some(segment), |state| {
+        self.change("creation", Some(file), |state| {
             if state.bytes() + bytes > state.bytes_max {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let inode = match find(state, segment) {
+            let inode = match find(state, file) {
                 Ok(inode) => inode,
                 Err(_) => {
                     state.inodes.push(Inode::default());
                     let inode = state.inodes.len() - 1;
-                    state.rename(&segment.file_name(), Some(inode));
+                    state.rename(&file.name(), Some(inode));
                     inode
                 }
             };
@@ -315,16 +325,15 @@ impl Storage for Memory {
         })
     }
 
-    async fn write(
-        &self,
-        segment: SegmentNumber,
-        offset: u64,
-        bytes: Arc<Vec<u8>>,
-    ) -> Result<(), StorageError> {
+    async fn write(&self, file: LogFile, offset: u64, bytes: Arc<Vec<u8>>) -> Result<(), StorageError> {
         self.stall().await;
-        self.change("write", Some(segment), |state| {
-            let inode = find(state, segment)?;
+        self.change("write", Some(file), |state| {
+            let inode = find(state, file)?;
             let number = state.operations;
+            let grown = (offset as usize + bytes.len()).saturating_sub(state.inodes[inode].current.len());
+            if state.bytes() + grown as u64 > state.bytes_max {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let inode = &mut state.inodes[inode];
             Inode::apply(&mut inode.current, offset as usize, &bytes);
             inode.unsynced.push(Unsynced { number, offset: offset as usize, bytes });
@@ -332,10 +341,10 @@ impl Storage for Memory {
         })
     }
 
-    async fn sync(&self, segment: SegmentNumber) -> Result<(), StorageError> {
+    async fn sync(&self, file: LogFile) -> Result<(), StorageError> {
         let before = self.operations() + 1;
         self.stall().await;
-        self.sync_before(segment, before)
+        self.sync_before(file, before)
     }
 
     async fn sync_directory(&self) -> Result<(), StorageError> {
@@ -344,19 +353,18 @@ impl Storage for Memory {
         self.sync_names_before(before)
     }
 
-    async fn read(&self, segment: SegmentNumber, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
+    async fn read(&self, file: LogFile, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
         self.stall().await;
         let state = self.state.borrow();
-        let inode =
-            find(&state, segment).map_err(|source| StorageError::new("read", Some(segment), source))?;
+        let inode = find(&state, file).map_err(|source| StorageError::new("read", Some(file), source))?;
         let current = &state.inodes[inode].current;
         let begin = (offset as usize).min(current.len());
         Ok(current[begin..(begin + bytes).min(current.len())].to_vec())
     }
 
     async fn cut(&self, segment: SegmentNumber, bytes: u64) -> Result<(), StorageError> {
-        self.change("cutting", Some(segment), |state| {
-            let inode = find(state, segment)?;
+        self.change("cutting", Some(segment.into()), |state| {
+            let inode = find(state, segment.into())?;
             let inode = &mut state.inodes[inode];
             inode.current.truncate(bytes as usize);
             inode.durable = inode.current.clone();
@@ -366,18 +374,18 @@ impl Storage for Memory {
     }
 
     async fn quarantine(&self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.change("renaming", Some(segment), |state| {
-            let inode = find(state, segment)?;
+        self.change("renaming", Some(segment.into()), |state| {
+            let inode = find(state, segment.into())?;
             state.rename(&segment.file_name(), None);
             state.rename(&format!("{}.damaged", segment.file_name()), Some(inode));
             Ok(())
         })
     }
 
-    async fn delete(&self, segment: SegmentNumber) -> Result<(), StorageError> {
-        self.change("deletion", Some(segment), |state| {
-            if find(state, segment).is_ok() {
-                state.rename(&segment.file_name(), None);
+    async fn delete(&self, file: LogFile) -> Result<(), StorageError> {
+        self.change("deletion", Some(file), |state| {
+            if find(state, file).is_ok() {
+                state.rename(&file.name(), None);
             }
             Ok(())
         })

@@ -56,8 +56,9 @@ struct Life {
     /// The highest id that was ever reported as stored.
     highest: u64,
     last_crash: Crash,
-    /// Records copied by compaction, segments gone, torn tails found: a life in which they never happen shows little.
-    seen: [u64; 3],
+    /// Records copied by compaction, segments gone, torn tails found, checkpoints written, checkpoints used: lives in which
+    /// they never happen show little.
+    seen: [u64; 5],
 }
 
 fn options(random: &mut Rng) -> Options {
@@ -70,7 +71,8 @@ fn options(random: &mut Rng) -> Options {
         commit_delay: Duration::from_millis(pick(random, &[0, 0, 1])),
         reads_max: 8,
         compaction_bytes_per_s: pick(random, &[0, 1 << 20]),
-        strict: random.bool(),
+        checkpoint_bytes: 0,
+        strict: random.u32(..4) == 0,
     }
 }
 
@@ -88,13 +90,15 @@ impl Life {
             now: Records::new(),
             highest: 0,
             last_crash: Crash::Power,
-            seen: [0; 3],
+            seen: [0; 5],
         }
     }
 
     /// Opens the log, maybe after some failures and crashes, and checks what it holds.
     fn open(&mut self, stored: usize) -> Machine {
         loop {
+            // Some programs know nothing of checkpoints, and leave or delete what others wrote.
+            self.options.checkpoint_bytes = [0, 1, 4 << 10, 32 << 10][self.random.usize(..4)];
             if self.random.u32(..4) == 0 {
                 self.disk.fail_in(self.random.u64(1..4));
             }
@@ -109,8 +113,10 @@ impl Life {
             match opened {
                 Ok((machine, report)) => {
                     assert_eq!(report.damages, [], "a crash is no damage");
+                    assert_eq!(report.misfits, 0, "a checkpoint fits whatever happened since");
                     self.check(found, stored);
                     self.seen[2] += report.torn.len() as u64;
+                    self.seen[4] += u64::from(report.from_checkpoint.is_some());
                     assert!(machine.ids().map(|id| id.0).eq(self.base.keys().copied()));
                     return machine;
                 }
@@ -157,9 +163,13 @@ impl Life {
         self.disk.crash(crash, |below| random.usize(..below));
     }
 
-    fn pass(&mut self, machine: &mut Machine) {
+    fn pass(&mut self, machine: &mut Machine, outstanding: &mut Vec<Outstanding>) {
         let mut removed = Vec::new();
         for _ in 0..self.random.usize(1..8) {
+            // What a pass has done so far is neither written nor in a checkpoint.
+            if self.random.u32(..8) == 0 {
+                self.poll(machine, outstanding);
+            }
             let live = self.now.len();
             if live > 0 && self.random.usize(..live + 20) > 20 {
                 let at = if self.random.bool() { 0 } else { self.random.usize(..live) };
@@ -180,6 +190,12 @@ impl Life {
         let level = if self.random.bool() { Level::Wal } else { Level::Fsync };
         if let Ok(position) = machine.seal(level) {
             self.sealed.push((position, self.steps.len()));
+        }
+    }
+
+    fn poll(&self, machine: &mut Machine, outstanding: &mut Vec<Outstanding>) {
+        while let Some((ticket, operation)) = machine.poll_operation() {
+            outstanding.push(Outstanding { ticket, operation, before: self.disk.operations() + 1 });
         }
     }
 
@@ -213,7 +229,7 @@ impl Life {
         let Outstanding { ticket, operation, before } = outstanding;
         let was = (machine.written(), machine.synced());
         let answer = match operation {
-            Operation::Sync { segment } => self.disk.sync_before(segment, before).map(|()| Answer::Done),
+            Operation::Sync { file } => self.disk.sync_before(file, before).map(|()| Answer::Done),
             Operation::SyncDirectory => self.disk.sync_names_before(before).map(|()| Answer::Done),
             operation => block_on(self.disk.perform(operation)),
         };
@@ -251,17 +267,9 @@ impl Life {
         }
         for _ in 0..self.random.usize(1..150) {
             match self.random.u32(..10) {
-                0..=2 => self.pass(&mut machine),
+                0..=2 => self.pass(&mut machine, &mut outstanding),
                 3 => self.begin_read(&mut machine, &mut reads),
-                4..=5 => {
-                    while let Some((ticket, operation)) = machine.poll_operation() {
-                        outstanding.push(Outstanding {
-                            ticket,
-                            operation,
-                            before: self.disk.operations() + 1,
-                        });
-                    }
-                }
+                4..=5 => self.poll(&mut machine, &mut outstanding),
                 _ if !outstanding.is_empty() => {
                     let next = outstanding.swap_remove(self.random.usize(..outstanding.len()));
                     self.perform(&mut machine, next);
@@ -290,9 +298,9 @@ impl Life {
         let crash = [Crash::Process, Crash::Power, Crash::Torn][self.random.usize(..3)];
         for Outstanding { operation, .. } in outstanding {
             match operation {
-                Operation::Write { segment, offset, bytes } => {
+                Operation::Write { file, offset, bytes } => {
                     let part: Range<usize> = self.part(bytes.len());
-                    self.disk.spill(segment, offset + part.start as u64, &bytes[part]);
+                    self.disk.spill(file, offset + part.start as u64, &bytes[part]);
                 }
                 Operation::Read { .. } => {}
                 operation if self.random.bool() => drop(block_on(self.disk.perform(operation))),
@@ -301,6 +309,7 @@ impl Life {
         }
         self.seen[0] += machine.figures().copies;
         self.seen[1] += machine.figures().segments_gone;
+        self.seen[3] += machine.figures().checkpoints;
         let position = if crash == Crash::Process { machine.written() } else { machine.synced() };
         self.crash(crash);
         self.steps_at(position)
@@ -319,7 +328,9 @@ impl Life {
 
     /// At the end everything is written in peace, and is there.
     fn finish(&mut self, mut machine: Machine) {
-        self.pass(&mut machine);
+        let mut outstanding = Vec::new();
+        self.pass(&mut machine, &mut outstanding);
+        outstanding.into_iter().for_each(|outstanding| self.perform(&mut machine, outstanding));
         machine.close();
         block_on(drain(&self.disk, &mut machine)).unwrap();
         assert!(machine.is_idle());
@@ -351,7 +362,7 @@ fn what_is_stored_survives_every_crash_and_nothing_removed_comes_back() {
         None => 0..number("RINGMQ_SEEDS").unwrap_or(3_000),
     };
     let lives = seeds.end - seeds.start;
-    let mut seen = [0; 3];
+    let mut seen = [0; 5];
     for seed in seeds {
         let _named = Seed(seed);
         let mut life = Life::new(seed);

@@ -29,11 +29,11 @@ fn perform(machine: &mut Machine, disk: &Memory, fails: impl Fn(u64, u64) -> boo
     let mut operations = 0;
     while let Some((ticket, operation)) = machine.poll_operation() {
         operations += 1;
-        let Operation::Read { segment, offset, bytes } = operation else { panic!("{operation:?}") };
-        let broken = || StorageError::new("read", Some(segment), std::io::ErrorKind::Other.into());
+        let Operation::Read { file, offset, bytes } = operation else { panic!("{operation:?}") };
+        let broken = || StorageError::new("read", Some(file), std::io::ErrorKind::Other.into());
         let answer = match fails(offset, offset + bytes as u64) {
             true => Err(broken()),
-            false => block_on(disk.read(segment, offset, bytes)).map(Answer::Bytes),
+            false => block_on(disk.read(file, offset, bytes)).map(Answer::Bytes),
         };
         machine.handle_answer(ticket, answer);
     }

@@ -254,7 +254,7 @@ fn a_segment_stays_until_the_next_one_says_on_disk_which_ids_are_free() {
     let mut is_next_synced = false;
     while let Some((ticket, operation)) = machine.poll_operation() {
         match &operation {
-            Operation::Sync { segment } => is_next_synced |= *segment == SegmentNumber(2),
+            Operation::Sync { file } => is_next_synced |= file.segment() == Some(SegmentNumber(2)),
             Operation::Delete { .. } => assert!(is_next_synced, "the only header on disk goes"),
             _ => {}
         }

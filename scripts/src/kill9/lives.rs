@@ -21,13 +21,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// of the process.
 const FREE_LIMIT: Duration = Duration::from_secs(20);
 /// What every broker here is told: no queue may overflow, and nothing else is tested than what it must keep.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 6] = [
     "dashboard.listeners.http.bind=127.0.0.1:0",
     "mqtt.max_mqueue_len=1000000",
     "mqtt.max_mqueue_bytes=1GB",
     "sessions.durable=true",
     // Small segments, so that the log goes through many and gives old ones up.
     "persistence.segment_bytes=1MB",
+    // Checkpoints all the time, and kills while they are written.
+    "persistence.checkpoint_bytes=256KB",
 ];
 
 /// Where one broker lives again and again.

@@ -213,6 +213,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("persistence.full_policy", Rule::Choice(STORE_POLICIES)),
     ("persistence.compaction_rate", bytes(0, u64::MAX)),
     ("persistence.cache_bytes", bytes(0, u64::MAX)),
+    ("persistence.checkpoint_bytes", bytes(0, u64::MAX)),
     ("persistence.strict", Rule::Flag),
     ("authorization.no_match", Rule::Choice(NO_MATCH)),
     ("authorization.deny_action", Rule::Choice(DENY_ACTIONS)),

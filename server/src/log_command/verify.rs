@@ -81,7 +81,7 @@ impl Checked {
 
     fn lines(&self, shard: &Shard) -> Vec<String> {
         let name = &shard.name;
-        let Report { segments, bytes, records, live, torn, damages } = &self.report;
+        let Report { segments, bytes, records, live, torn, damages, .. } = &self.report;
         let (torn, damages, unreadable) = (torn.len(), damages.len(), self.unreadable);
         let mut lines = vec![format!(
             "shard {name}: segments {segments}, bytes {bytes}, records {records}, live {live}, torn tails {torn}, \

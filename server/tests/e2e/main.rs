@@ -19,6 +19,8 @@ mod bodies_on_disk;
 mod bridge_flag;
 #[path = "25_changed_shards.rs"]
 mod changed_shards;
+#[path = "28_checkpoints.rs"]
+mod checkpoints;
 #[path = "01_connect.rs"]
 mod connect;
 #[path = "15_disconnect_reasons.rs"]

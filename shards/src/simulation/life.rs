@@ -36,6 +36,8 @@ struct Outstanding {
 pub struct Life {
     pub shards: Vec<Shard>,
     pub metrics: MetricsReader,
+    /// Logs that were read with the help of a checkpoint.
+    pub checkpoints: usize,
     borders: Vec<Border>,
     desk: LogDesk,
     outstanding: Vec<Outstanding>,
@@ -55,11 +57,14 @@ impl Life {
         now: Timestamp,
     ) -> Result<Life, OpenError> {
         let mut logs = Vec::with_capacity(plan.shards);
+        let mut checkpoints = 0;
         for disk in disks {
             let mut remembered = Remembered::new(clock, config);
             let take = |id, kind, payload: &[u8]| remembered.take(id, kind, payload);
             let (log, report) = block_on(open_machine(disk, plan.log.clone(), take))?;
             assert_eq!((report.damages.len(), remembered.unreadable()), (0, 0), "a crash is no damage");
+            assert_eq!(report.misfits, 0, "a checkpoint fits whatever happened since");
+            checkpoints += usize::from(report.from_checkpoint.is_some());
             logs.push((log, remembered));
         }
         let (journals, mut rest) = Kept::over(logs, plan.level, clock).split();
@@ -99,6 +104,7 @@ impl Life {
         Ok(Life {
             shards,
             metrics,
+            checkpoints,
             borders,
             desk,
             outstanding: Vec::new(),
@@ -134,7 +140,7 @@ impl Life {
         let disk = &disks[shard];
         let name = name_of(&operation);
         let answer = match operation {
-            Operation::Sync { segment } => disk.sync_before(segment, before).map(|()| Answer::Done),
+            Operation::Sync { file } => disk.sync_before(file, before).map(|()| Answer::Done),
             Operation::SyncDirectory => disk.sync_names_before(before).map(|()| Answer::Done),
             operation => block_on(disk.perform(operation)),
         };
@@ -147,12 +153,12 @@ impl Life {
     pub fn crash(self, disks: &[Memory], random: &mut Rng, crash: Crash) {
         for Outstanding { shard, operation, .. } in self.outstanding {
             match operation {
-                Operation::Write { segment, offset, bytes } => {
+                Operation::Write { file, offset, bytes } => {
                     let sectors = bytes.len() / 512;
                     let begin = if random.bool() { 0 } else { random.usize(..=sectors) * 512 };
                     let end = if random.bool() { bytes.len() } else { random.usize(begin..=bytes.len()) };
                     if random.u32(..3) > 0 {
-                        disks[shard].spill(segment, offset + begin as u64, &bytes[begin..end]);
+                        disks[shard].spill(file, offset + begin as u64, &bytes[begin..end]);
                     }
                 }
                 Operation::Read { .. } => {}

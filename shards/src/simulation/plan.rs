@@ -18,6 +18,8 @@ const WINDOW_MAX: usize = 7;
 pub const BLOCK_EXCESS_MAX: usize = PUBLISHERS * WINDOW_MAX;
 /// Nothing stays in memory, some does, nearly all, all.
 const CACHES: [u64; 5] = [1, 1000, 1, 5000, 0];
+/// Bytes after which logs write checkpoints: with each write, now and then, never.
+const CHECKPOINTS: [u64; 4] = [1, 8 << 10, 0, 32 << 10];
 /// By publisher: two topics for deliveries, one for a retained message.
 const TOPICS: [[&str; 3]; PUBLISHERS] =
     [["t/0/a", "t/0/b", "r/0"], ["t/1/a", "t/1/b", "r/1"], ["t/2/a", "t/2/b", "r/2"]];
@@ -64,6 +66,7 @@ impl Plan {
                 write_bytes_max: pick(random, &[4096, 16 << 10]) as usize,
                 commit_delay: std::time::Duration::from_millis(pick(random, &[0, 0, 1])),
                 compaction_bytes_per_s: pick(random, &[0, 1 << 20]),
+                checkpoint_bytes: CHECKPOINTS[seed as usize % CHECKPOINTS.len()],
                 ..Options::default()
             },
         }

@@ -136,6 +136,8 @@ pub struct ShardLog {
     pub log: Machine,
     /// What it holds.
     pub remembered: Remembered,
+    /// A checkpoint has saved reading all of it.
+    pub has_checkpoint: bool,
 }
 
 impl Store {
@@ -242,6 +244,7 @@ fn options(config: &DataPlaneConfig, shards: usize) -> Options {
         max_bytes: max_bytes.max(16 * segment_bytes),
         commit_delay: Duration::from_millis(config.durability.commit_delay.as_ms()),
         compaction_bytes_per_s: if rate == 0 { 0 } else { (rate / shards as u64).max(1) },
+        checkpoint_bytes: persistence.checkpoint_bytes.0,
         reads_max: READ_BACKS_MAX,
         strict: persistence.strict,
         ..Options::default()
@@ -260,7 +263,7 @@ fn open_log(
     let opened = open_machine(&files, options, |id, kind, payload| remembered.take(id, kind, payload));
     let (log, report) = block_on(opened).map_err(fail)?;
     tell_losses(&directory, &report, &remembered);
-    Ok(ShardLog { directory, log, remembered })
+    Ok(ShardLog { directory, log, remembered, has_checkpoint: report.from_checkpoint.is_some() })
 }
 
 /// A log cannot be opened, or written when it is not at work yet.
@@ -285,6 +288,9 @@ fn tell_losses(directory: &Path, report: &Report, remembered: &Remembered) {
             "damaged: what these bytes held is lost; the file is kept as *.damaged"
         );
     }
+    if report.misfits > 0 {
+        tracing::warn!(%log, "a checkpoint does not fit the files beside it, which were read whole: was another log put here?");
+    }
     if remembered.unreadable() > 0 {
         tracing::warn!(%log, records = remembered.unreadable(), "records of an unknown kind are kept and not used");
     }
@@ -296,6 +302,14 @@ fn announce(logs: &[ShardLog], took: Duration) {
     let (sessions, messages, retained) =
         (sum(Remembered::sessions), sum(Remembered::messages), sum(Remembered::retained));
     if sessions + messages + retained > 0 {
-        tracing::info!(sessions, messages, retained, took_ms = took.as_millis() as u64, "read the logs");
+        let checkpoints = logs.iter().filter(|log| log.has_checkpoint).count();
+        tracing::info!(
+            sessions,
+            messages,
+            retained,
+            checkpoints,
+            took_ms = took.as_millis() as u64,
+            "read the logs"
+        );
     }
 }

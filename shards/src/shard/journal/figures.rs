@@ -113,6 +113,7 @@ impl Shard {
             (Metric::PersistenceWrites, now.writes, before.writes),
             (Metric::PersistenceSyncs, now.syncs, before.syncs),
             (Metric::PersistenceCompactionCopies, now.copies, before.copies),
+            (Metric::PersistenceCheckpoints, now.checkpoints, before.checkpoints),
         ] {
             self.tally.add(metric, now - before);
         }
