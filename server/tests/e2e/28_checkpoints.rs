@@ -14,7 +14,7 @@ fn start(data: &Path, shards: usize) -> Broker {
     Broker::with(shards, &[&[data_dir.as_str()], settings.as_slice()].concat())
 }
 
-fn end(mut broker: Broker, signal: &str) {
+fn end(mut broker: Broker, signal: Signal) {
     broker.signal(signal);
     assert!(broker.wait(PATIENCE).is_some());
 }
@@ -56,20 +56,20 @@ fn queues_are_there_after_every_end_with_checkpoints_without_and_with_broken_one
         client.disconnect();
         publish_bodies(&broker, 0..MESSAGES);
         broker.wait_metric("persistence.checkpoints", 2);
-        end(broker, "KILL");
+        end(broker, Signal::KILL);
         assert!(!checkpoints(data.path()).is_empty());
         let broker = start(data.path(), shards);
         publish_bodies(&broker, MESSAGES..MESSAGES + 50);
-        end(broker, "TERM");
+        end(broker, Signal::TERM);
         let broker = start(data.path(), shards);
-        end(broker, "TERM");
+        end(broker, Signal::TERM);
         for path in checkpoints(data.path()) {
             let mut bytes = fs::read(&path).expect("a checkpoint");
             bytes[4_200] ^= 1;
             fs::write(&path, bytes).expect("it can be changed");
         }
         let broker = start(data.path(), shards);
-        end(broker, "KILL");
+        end(broker, Signal::KILL);
         for path in checkpoints(data.path()) {
             fs::remove_file(path).expect("it can be deleted");
         }
