@@ -102,7 +102,7 @@ impl TlsStream {
         if !self.is_handshaking() {
             return self.turn(Saying::Nothing, plain, outgoing);
         }
-        // One that another connection has left behind, whose ClientHello was refused.
+        // What another connection has left behind whose ClientHello was read only when it was told farewell.
         take_asked_for();
         let turned = self.turn(Saying::Nothing, plain, outgoing);
         self.server_name = take_asked_for().or(self.server_name.take());
