@@ -9,7 +9,6 @@ mod clock;
 pub mod config;
 pub mod durability;
 mod log_port;
-pub mod mesh;
 pub mod metrics;
 mod pace;
 mod plane;
@@ -22,6 +21,8 @@ mod simulation;
 mod store;
 mod transport;
 mod trim;
+
+pub use ringmq_mesh as mesh;
 
 pub use plane::{DataPlane, ListenerAddress, StartError, start};
 pub use probe::probe_io_uring;

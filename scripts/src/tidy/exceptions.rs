@@ -21,7 +21,7 @@ pub const UNSAFE_FILES: &[Exception] = &[
     ("benches/src/net/syscalls.rs", "the system calls that no crate wraps"),
     ("benches/src/observe/cpu_clock.rs", "the CPU clock of the broker's process, read through libc"),
     ("shards/src/affinity.rs", "the affinity mask and the scheduling of a thread, through libc"),
-    ("shards/src/mesh/ring.rs", "the slots that a lane's two ends share"),
+    ("shards/mesh/src/ring.rs", "the slots that a lane's two ends share"),
     ("shards/src/probe.rs", "one raw io_uring_setup, to learn whether it is allowed"),
     ("shards/src/trim.rs", "malloc_trim, which no crate wraps"),
     (

@@ -7,11 +7,12 @@ use super::source::Source;
 use super::{Tree, Violation, exceptions};
 
 /// A package's folder, and the packages of this workspace it may depend on.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     // Itself, with the feature that lets its own tests run the fuzz targets' functions.
     ("core", &["ringmq-core"]),
     ("persistence", &[]),
-    ("shards", &["ringmq-core", "ringmq-persistence"]),
+    ("shards/mesh", &["ringmq-core"]),
+    ("shards", &["ringmq-core", "ringmq-mesh", "ringmq-persistence"]),
     ("access", &["ringmq-shards", "ringmq-core"]),
     ("control", &["ringmq-shards", "ringmq-core"]),
     ("server", &["ringmq-core", "ringmq-shards", "ringmq-persistence", "ringmq-access", "ringmq-control"]),

@@ -1,6 +1,6 @@
 //! Random operations on a mesh of several shards against one queue per lane.
 
-use crate::mesh::{Mesh, Signal, build_mesh};
+use crate::{Mesh, Signal, build_mesh};
 use proptest::prelude::*;
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
 //! Every interleaving, and every outcome that the memory model allows, of small cases; run by
-//! `RUSTFLAGS="--cfg loom" cargo test -p ringmq-shards --lib mesh`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p ringmq-mesh --lib`.
 
-use crate::mesh::ring::ring;
-use crate::mesh::{Mesh, Signal, build_mesh};
+use crate::ring::ring;
+use crate::{Mesh, Signal, build_mesh};
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use super::arrivals::{Arrivals, LaneSet};
 use super::doorbell::{Doorbell, Signal};
 use super::lane::{Doorstep, Incoming, Outgoing, lane};
-use super::{Mesh, lane_of};
+use super::mesh::{Mesh, lane_of};
 use ringmq_core::limits::SHARDS_MAX;
 use ringmq_core::routing::ShardId;
 use std::io;

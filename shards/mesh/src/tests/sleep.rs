@@ -1,6 +1,6 @@
 //! Two shards on threads of their own that really sleep on their doorbells, with lanes far too small.
 
-use crate::mesh::{Mesh, Signal, build_mesh};
+use crate::{Mesh, Signal, build_mesh};
 use ringmq_core::routing::ShardId;
 use std::io::Read;
 use std::os::unix::net::UnixStream;

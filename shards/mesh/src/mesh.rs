@@ -1,54 +1,34 @@
-//! The mesh: all lanes between the shards, seen from one of them.
-//!
-//! A [`Mesh`] belongs to one shard. It moves messages to and from the other shards in batches and says when the shard
-//! may sleep; it never blocks, never reads a clock, and knows nothing of what the messages mean.
-//!
-//! A pass of a reactor calls [`Mesh::receive`], works, calls [`Mesh::stage`] as often as it likes and [`Mesh::flush`]
-//! once. Before it sleeps it calls [`Mesh::park`], and sleeps only if that says so, on the descriptor of
-//! [`Mesh::doorbell`]. Within a lane messages keep their order; between lanes there is none. With one shard there are no
-//! lanes, and every call returns at once.
+//! One shard's ends of all lanes.
 
-mod arrivals;
-mod doorbell;
-mod lane;
-mod primitives;
-pub mod ring;
-#[cfg(test)]
-mod tests;
-mod wiring;
-
-use arrivals::{Arrivals, LaneSet};
-use doorbell::Doorbell;
-use lane::{Incoming, Outgoing};
-use primitives::{Ordering, fence};
+use super::arrivals::{Arrivals, LaneSet};
+use super::doorbell::{Bell, Doorbell};
+use super::lane::{Incoming, Outgoing};
+use super::primitives::{Ordering, fence};
 use ringmq_core::routing::ShardId;
 use std::io;
 use std::os::fd::OwnedFd;
-
-pub use doorbell::{Bell, Signal};
-pub use wiring::build_mesh;
 
 /// One shard's ends of all its lanes, and its doorbell.
 ///
 /// Made by [`build_mesh`] and moved to the shard's thread. All meshes of a process end together: messages staged for a
 /// shard whose mesh was dropped are kept until this one is dropped too.
 pub struct Mesh<T> {
-    shard: ShardId,
+    pub(super) shard: ShardId,
     /// One lane to each other shard, by [`lane_of`].
-    outgoing: Box<[Outgoing<T>]>,
+    pub(super) outgoing: Box<[Outgoing<T>]>,
     /// One lane from each other shard, by [`lane_of`].
-    incoming: Box<[Incoming<T>]>,
+    pub(super) incoming: Box<[Incoming<T>]>,
     /// The outgoing lanes with staged messages.
-    staged: LaneSet,
+    pub(super) staged: LaneSet,
     /// The longest staging queue, exact after every call.
-    backlog_longest: usize,
+    pub(super) backlog_longest: usize,
     /// Which incoming lanes senders have published to since the last look.
-    arrivals: Arrivals,
+    pub(super) arrivals: Arrivals,
     /// The incoming lanes that may have messages which the last look did not fetch for want of budget.
-    pending: LaneSet,
+    pub(super) pending: LaneSet,
     /// The incoming lane to start with next.
-    first: usize,
-    doorbell: Doorbell,
+    pub(super) first: usize,
+    pub(super) doorbell: Doorbell,
 }
 
 impl<T> Mesh<T> {
@@ -189,6 +169,6 @@ impl<T> Mesh<T> {
 
 /// The place of the lane between `owner` and `peer` among the owner's lanes: the peers in order, without the owner.
 #[inline]
-fn lane_of(owner: ShardId, peer: ShardId) -> usize {
+pub fn lane_of(owner: ShardId, peer: ShardId) -> usize {
     usize::from(peer.0) - usize::from(peer.0 > owner.0)
 }

@@ -1,7 +1,7 @@
 //! What one mesh call does, seen from a single thread.
 
-use crate::mesh::ring::ring;
-use crate::mesh::{Mesh, Signal, build_mesh};
+use crate::ring::ring;
+use crate::{Mesh, Signal, build_mesh};
 use ringmq_core::routing::ShardId;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
