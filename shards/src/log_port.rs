@@ -6,7 +6,10 @@
 use crate::mesh::Bell;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ringmq_persistence::StorageError;
+use ringmq_persistence::format::{LogFile, SegmentNumber};
 use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
+use ringmq_persistence::storage::cached::Cached;
+use std::fmt;
 use std::io;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -29,10 +32,34 @@ pub struct Order {
 /// An operation's ticket and what came of it.
 pub type Answered = (Ticket, Result<Answer, StorageError>);
 
+/// What a shard writes with itself where that only copies memory, so that those who wait for it need not wait for two changes of
+/// threads.
+pub trait Pen: fmt::Debug + Send {
+    /// Writes all of the bytes; `None` leaves it to the thread.
+    fn try_write(
+        &mut self,
+        segment: SegmentNumber,
+        offset: u64,
+        bytes: &Arc<Vec<u8>>,
+    ) -> Option<Result<(), StorageError>>;
+}
+
+impl Pen for Cached {
+    fn try_write(
+        &mut self,
+        segment: SegmentNumber,
+        offset: u64,
+        bytes: &Arc<Vec<u8>>,
+    ) -> Option<Result<(), StorageError>> {
+        Cached::try_write(self, segment, offset, bytes)
+    }
+}
+
 /// A shard's end.
 #[derive(Debug)]
 pub struct LogPort {
     shard: usize,
+    pen: Option<Box<dyn Pen>>,
     orders: Sender<Order>,
     answers: Receiver<Answered>,
     bell: Arc<LogBell>,
@@ -94,7 +121,7 @@ pub fn connect(bells: Vec<Bell>) -> io::Result<Connection> {
     let ports = bells.into_iter().enumerate().map(|(shard, shard_bell)| {
         let (answer, answers) = unbounded();
         desk.answers.push((answer, shard_bell));
-        LogPort { shard, orders: orders.clone(), answers, bell: Arc::clone(&bell) }
+        LogPort { shard, pen: None, orders: orders.clone(), answers, bell: Arc::clone(&bell) }
     });
     let ports = ports.collect();
     Ok(Connection { ports, desk, hearing: hearing.into(), closer: LogCloser(bell) })
@@ -110,6 +137,30 @@ impl LogBell {
 }
 
 impl LogPort {
+    /// From now on the shard writes itself what somebody waits for.
+    pub fn equip(&mut self, pen: Box<dyn Pen>) {
+        self.pen = Some(pen);
+    }
+
+    /// Whether the shard may write itself.
+    pub fn has_pen(&self) -> bool {
+        self.pen.is_some()
+    }
+
+    /// Writes at once if that is what the operation is and it takes no waiting.
+    ///
+    /// # Errors
+    /// The operation, which is to be posted.
+    pub fn try_perform(&mut self, operation: Operation) -> Result<Result<Answer, StorageError>, Operation> {
+        let written = match (&mut self.pen, &operation) {
+            (Some(pen), Operation::Write { file: LogFile::Segment(segment), offset, bytes }) => {
+                pen.try_write(*segment, *offset, bytes)
+            }
+            _ => None,
+        };
+        written.map(|written| written.map(|()| Answer::Done)).ok_or(operation)
+    }
+
     /// Hands over an operation; [`LogPort::ring`] afterwards.
     pub fn post(&self, ticket: Ticket, operation: Operation) {
         // The thread lives as long as a port does.

@@ -1,11 +1,9 @@
 //! A disk in memory that crashes as real ones do: what was not synced may be lost in part, sectors in any order, names
 //! as well as contents. For tests; it is deterministic, given the random numbers.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Listed, Storage};
@@ -129,45 +127,49 @@ impl State {
 /// A directory of a disk in memory; clones are the same directory.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    state: Rc<RefCell<State>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { state: Rc::new(RefCell::new(State { bytes_max: u64::MAX, ..State::default() })) }
+        Self { state: Arc::new(Mutex::new(State { bytes_max: u64::MAX, ..State::default() })) }
     }
 }
 
 impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The number of operations so far. A sync that begins now covers those before.
     pub fn operations(&self) -> u64 {
-        self.state.borrow().operations
+        self.state().operations
     }
 
     /// Has the n-th operation from now on that changes something fail, and no other.
     pub fn fail_in(&self, operations: u64) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state();
         state.fail_at = Some(state.operations + operations);
     }
 
     /// Has nothing fail.
     pub fn fail_never(&self) {
-        self.state.borrow_mut().fail_at = None;
+        self.state().fail_at = None;
     }
 
     /// Bounds the bytes of all files.
     pub fn set_bytes_max(&self, bytes: u64) {
-        self.state.borrow_mut().bytes_max = bytes;
+        self.state().bytes_max = bytes;
     }
 
     /// Has each future come to its end only when it was polled this many times more.
     pub fn set_stalls(&self, polls: u32) {
-        self.state.borrow_mut().stalls = polls;
+        self.state().stalls = polls;
     }
 
     /// The disk crashes and starts again. `random(n)` gives a number below `n`.
     pub fn crash(&self, crash: Crash, mut random: impl FnMut(usize) -> usize) {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state();
         state.fail_at = None;
         if crash == Crash::Process {
             return;
@@ -189,7 +191,7 @@ impl Memory {
 
     /// A part of a write that reaches the disk although the write was never answered.
     pub fn spill(&self, file: LogFile, offset: u64, bytes: &[u8]) {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state();
         state.operations += 1;
         if let Some(&inode) = state.names.get(&file.name()) {
             let bytes = Arc::new(bytes.to_vec());
@@ -201,13 +203,13 @@ impl Memory {
 
     /// The contents of a file.
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
-        let state = self.state.borrow();
+        let state = self.state();
         state.names.get(name).map(|&inode| state.inodes[inode].current.clone())
     }
 
     /// Changes the contents of a file behind everyone's back.
     pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state();
         if let Some(&inode) = state.names.get(name) {
             let inode = &mut state.inodes[inode];
             change(&mut inode.current);
@@ -218,7 +220,7 @@ impl Memory {
 
     /// Adds a file behind everyone's back.
     pub fn add(&self, name: &str, contents: &[u8]) {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state();
         let (current, durable) = (contents.to_vec(), contents.to_vec());
         state.inodes.push(Inode { current, durable, unsynced: Vec::new() });
         let inode = state.inodes.len() - 1;
@@ -228,7 +230,7 @@ impl Memory {
 
     /// The names of all files.
     pub fn names(&self) -> Vec<String> {
-        self.state.borrow().names.keys().cloned().collect()
+        self.state().names.keys().cloned().collect()
     }
 
     /// Syncs what was written to the file before the operation with this number.
@@ -266,7 +268,7 @@ impl Memory {
         file: Option<LogFile>,
         change: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> Result<T, StorageError> {
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut *self.state();
         state.operations += 1;
         let result = if state.fail_at == Some(state.operations) {
             Err(io::Error::other("as arranged"))
@@ -277,7 +279,7 @@ impl Memory {
     }
 
     async fn stall(&self) {
-        let mut polls = self.state.borrow().stalls;
+        let mut polls = self.state().stalls;
         std::future::poll_fn(|context| {
             if polls == 0 {
                 return std::task::Poll::Ready(());
@@ -296,7 +298,7 @@ fn find(state: &State, file: LogFile) -> io::Result<usize> {
 
 impl Storage for Memory {
     async fn list(&self) -> Result<Vec<Listed>, StorageError> {
-        let state = self.state.borrow();
+        let state = self.state();
         let listed = |(name, &inode): (&String, &usize)| {
             let file = LogFile::of_name(name)?;
             Some(Listed { file, bytes: state.inodes[inode].current.len() as u64 })
@@ -355,7 +357,7 @@ impl Storage for Memory {
 
     async fn read(&self, file: LogFile, offset: u64, bytes: usize) -> Result<Vec<u8>, StorageError> {
         self.stall().await;
-        let state = self.state.borrow();
+        let state = self.state();
         let inode = find(&state, file).map_err(|source| StorageError::new("read", Some(file), source))?;
         let current = &state.inodes[inode].current;
         let begin = (offset as usize).min(current.len());

@@ -1,5 +1,6 @@
 //! Where a log's files lie. A storage does what it is told, in any order and at the same time; it knows names, not contents.
 
+pub mod cached;
 #[cfg(feature = "glommio")]
 pub mod direct;
 pub mod files;

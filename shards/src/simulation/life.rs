@@ -5,7 +5,7 @@ use super::Plan;
 use super::network::{Ends, Network};
 use crate::access::Everybody;
 use crate::config::DataPlaneConfig;
-use crate::log_port::{self, Connection, LogCloser, LogDesk};
+use crate::log_port::{self, Connection, LogCloser, LogDesk, Pen};
 use crate::mesh::{Signal, build_mesh};
 use crate::metrics::{MetricsReader, ShardCells};
 use crate::quota::Quota;
@@ -16,11 +16,12 @@ use crate::transport::Layers;
 use crossbeam_channel::{Sender, bounded};
 use fastrand::Rng;
 use ringmq_core::time::Timestamp;
+use ringmq_persistence::format::{LogFile, SegmentNumber};
 use ringmq_persistence::log::operation::{Answer, Operation, Ticket};
 use ringmq_persistence::storage::Storage;
 use ringmq_persistence::storage::files::block_on;
 use ringmq_persistence::storage::memory::{Crash, Memory};
-use ringmq_persistence::{OpenError, open_machine};
+use ringmq_persistence::{OpenError, StorageError, open_machine};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -30,6 +31,25 @@ struct Outstanding {
     ticket: Ticket,
     operation: Operation,
     before: u64,
+}
+
+/// A shard that writes itself, unless it happens to be slow.
+#[derive(Debug)]
+struct SlowPen {
+    disk: Memory,
+    random: Rng,
+}
+
+impl Pen for SlowPen {
+    fn try_write(
+        &mut self,
+        segment: SegmentNumber,
+        offset: u64,
+        bytes: &Arc<Vec<u8>>,
+    ) -> Option<Result<(), StorageError>> {
+        (self.random.u32(..4) > 0)
+            .then(|| block_on(self.disk.write(LogFile::Segment(segment), offset, Arc::clone(bytes))))
+    }
 }
 
 /// The running shards.
@@ -96,7 +116,11 @@ impl Life {
         rest.restore(&mut shards, now);
         let connected = log_port::connect(shards.iter().map(Shard::bell).collect());
         let Connection { ports, desk, hearing, closer } = connected.expect("descriptors");
-        for (shard, port) in shards.iter_mut().zip(ports) {
+        for (index, (shard, mut port)) in shards.iter_mut().zip(ports).enumerate() {
+            if plan.has_pens {
+                let random = Rng::with_seed(now.as_ms() + index as u64);
+                port.equip(Box::new(SlowPen { disk: disks[index].clone(), random }));
+            }
             shard.connect_log(port);
         }
         let borders = (0..plan.shards).map(|_| Border::new(None)).collect();

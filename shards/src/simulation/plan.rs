@@ -41,6 +41,8 @@ pub struct Plan {
     pub store: Option<StorePolicy>,
     /// A disk fails somewhere on the way.
     pub has_failure: bool,
+    /// Shards write what somebody waits for themselves, where a written message counts as stored.
+    pub has_pens: bool,
     pub log: Options,
 }
 
@@ -60,6 +62,7 @@ impl Plan {
             blocks: random.bool(),
             store,
             has_failure: random.u32(..5) == 0,
+            has_pens: (seed / 8).is_multiple_of(2),
             log: Options {
                 segment_bytes,
                 max_bytes: if store.is_some() { 16 * segment_bytes } else { u64::MAX },

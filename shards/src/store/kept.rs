@@ -13,6 +13,7 @@ use crate::shard::{Journal, Remembered, Shard, WallClock};
 use ringmq_core::config::ByteSize;
 use ringmq_core::time::Timestamp;
 use ringmq_persistence::Machine;
+use ringmq_persistence::storage::cached::Cached;
 use std::path::PathBuf;
 
 /// The journals of all shards, and what they hold.
@@ -161,8 +162,12 @@ impl Rest {
         let connected = log_port::connect(bells);
         let Connection { ports, desk, hearing, closer } =
             connected.map_err(|error| StartError::Logs { reason: error.to_string() })?;
+        let pens = self.directories.iter().map(|directory| Cached::new(directory)).collect::<Vec<_>>();
         let thread = spawn_log_thread(self.directories, desk, hearing, closer, self.way)?;
-        for (shard, port) in shards.iter_mut().zip(ports) {
+        for ((shard, mut port), pen) in shards.iter_mut().zip(ports).zip(pens) {
+            if self.way == Way::ThroughTheCache {
+                port.equip(Box::new(pen));
+            }
             shard.connect_log(port);
         }
         Ok(Some(Logs { thread, store }))

@@ -40,6 +40,11 @@ impl Shard {
             self.journal.handle_answer(ticket, answer);
             self.log_figures.touch();
         }
+        self.follow_log();
+    }
+
+    /// Lets go on what waited for the log to get as far as it is.
+    fn follow_log(&mut self) {
         if let Some(error) = self.journal.take_failure() {
             self.handle_log_failure(&error);
         }
@@ -95,7 +100,36 @@ impl Shard {
                 self.receipts.seal(position);
             }
         }
+        // Everything that clients are told waits for this.
+        if awaited == Some(false) || self.journal.level == DurabilityLevel::Wal {
+            self.write_awaited();
+        }
         self.post_answers();
+    }
+
+    /// Writes what this pass recorded, where the shard does that itself: who waits for no more is answered in the same pass.
+    fn write_awaited(&mut self) {
+        let Some(port) = self.log_port.as_mut().filter(|port| port.has_pen()) else { return };
+        let (mut is_posted, mut is_performed) = (false, false);
+        while let Some((ticket, operation)) = self.journal.poll_operation() {
+            match port.try_perform(operation) {
+                Ok(answer) => {
+                    self.journal.handle_answer(ticket, answer);
+                    is_performed = true;
+                }
+                Err(operation) => {
+                    port.post(ticket, operation);
+                    is_posted = true;
+                }
+            }
+        }
+        if is_posted {
+            port.ring();
+        }
+        if is_performed {
+            self.log_figures.touch();
+            self.follow_log();
+        }
     }
 
     /// Hands what the log wants done to its thread.

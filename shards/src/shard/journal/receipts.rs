@@ -272,9 +272,11 @@ impl Receipts {
         self.answers.push((receipt.shard, receipt.token, outcome));
     }
 
-    /// What is to be told to whom, sorted by both.
+    /// What is to be told to whom, sorted by whom and what.
     pub fn take_answers(&mut self) -> Vec<(ShardId, u32, Outcome)> {
-        self.answers.sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome, *token));
+        if !self.answers.is_sorted_by_key(|(shard, _, outcome)| (shard.0, *outcome)) {
+            self.answers.sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome, *token));
+        }
         std::mem::take(&mut self.answers)
     }
 
