@@ -256,12 +256,15 @@ impl Session {
         }
     }
 
-    /// A QoS 2 message was refused: its identifier stands for nothing. [MQTT-4.3.3-9]
-    pub fn abandon_begun(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) {
+    /// A QoS 2 message was refused: its identifier stands for nothing. [MQTT-4.3.3-9] Whether it was remembered: then the client
+    /// must not know before that is stored, because it may use the identifier for another message.
+    pub fn abandon_begun(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) -> bool {
         let begun = self.flows.as_mut().and_then(|flows| flows.inbound.release(packet_id));
-        if let Some(stored) = begun.and_then(|begun| begun.stored) {
+        let stored = begun.and_then(|begun| begun.stored);
+        if let Some(stored) = stored {
             cx.memory.forget(stored);
         }
+        stored.is_some()
     }
 
     /// Handles PUBREL: the identifier is free again. [MQTT-4.3.3-11]

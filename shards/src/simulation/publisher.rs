@@ -57,7 +57,11 @@ impl Publisher {
         Some(out)
     }
 
+    /// The lowest, so that it is used again at once, or the next, by publisher.
     fn free_id(&mut self) -> PacketId {
+        if self.index.is_multiple_of(2) {
+            self.next_id = 0;
+        }
         loop {
             self.next_id = self.next_id % IDS_MAX + 1;
             let packet_id = PacketId::new(self.next_id).expect("not 0");

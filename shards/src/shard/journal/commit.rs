@@ -209,7 +209,7 @@ impl Shard {
             match token {
                 Some(token) => self.acknowledge(token, key, ack, outcome),
                 None if outcome > Outcome::Stored || ack.routed.is_stopped() => {
-                    self.abandon_exchange(key, ack);
+                    self.abandon_exchange(None, key, ack);
                 }
                 None => {}
             }
@@ -256,19 +256,20 @@ impl Shard {
             self.tally.bump(Metric::PersistencePublicationsRefused);
         }
         if is_refused || routed == Routed::Denied && is_v5 {
-            self.abandon_exchange(key, ack);
+            self.abandon_exchange(Some(token), key, ack);
         }
         if is_refused && !is_v5 {
             self.disconnect(token, ReasonCode::QuotaExceeded, CloseCause::Server(ReasonCode::QuotaExceeded));
         }
     }
 
-    /// A QoS 2 message was refused: its identifier is free again.
-    fn abandon_exchange(&mut self, key: SessionKey, ack: PendingAck) {
-        if ack.kind == AckKind::Pubrec
-            && let Some(slot) = self.sessions.get_mut(key)
-        {
-            slot.session.abandon_begun(ack.packet_id, &mut cx!(self, slot.session.zone()));
+    /// A QoS 2 message was refused: its identifier is free again. Its publisher, if it is there, is told when that is stored.
+    fn abandon_exchange(&mut self, publisher: Option<Token>, key: SessionKey, ack: PendingAck) {
+        let Some(slot) = self.sessions.get_mut(key).filter(|_| ack.kind == AckKind::Pubrec) else { return };
+        let was_remembered = slot.session.abandon_begun(ack.packet_id, &mut cx!(self, slot.session.zone()));
+        let connection = publisher.and_then(|token| self.connections.get_mut(token as usize));
+        if let Some(connection) = connection.filter(|_| was_remembered) {
+            connection.outbox.hold();
         }
     }
 
