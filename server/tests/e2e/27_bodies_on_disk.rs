@@ -72,23 +72,24 @@ fn a_queue_beyond_the_cache_is_drained_in_order_before_and_after_a_restart() {
         let mut publisher = Login::v5("last").open(&broker);
         for id in ids {
             let mut client = back(&broker, id);
-            // What was on its way comes again.
-            let first = loop {
+            // What was on its way comes again; a PUBREL whose PUBCOMP was not stored comes behind what was sent before it.
+            let mut expected = (MESSAGES / 3..MESSAGES + 100).map(body).peekable();
+            while let Some(next) = expected.peek() {
                 match client.expect_packet() {
                     Packet::Ack { kind: AckKind::Pubrel, packet_id, .. } => {
                         client.ack(AckKind::Pubcomp, packet_id)
                     }
                     Packet::Publish(message) => {
                         client.acknowledge(&message);
-                        if message.text() >= body(MESSAGES / 3).as_str() {
-                            break message;
+                        let is_over = message.text() < body(MESSAGES / 3).as_str();
+                        assert!(is_over || message.text() == next, "{message:?} instead of {next}");
+                        if !is_over {
+                            expected.next();
                         }
                     }
                     other => panic!("expected a message, got {other:?}"),
                 }
-            };
-            assert_eq!(first.text(), body(MESSAGES / 3));
-            client.expect_texts((MESSAGES / 3 + 1..MESSAGES + 100).map(body));
+            }
             client.expect_nothing_from(&mut publisher);
             client.vanish();
         }
