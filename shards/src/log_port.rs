@@ -40,7 +40,7 @@ pub trait Pen: fmt::Debug + Send {
         &mut self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: &Arc<Vec<u8>>,
+        bytes: &[u8],
     ) -> Option<Result<(), StorageError>>;
 }
 
@@ -49,7 +49,7 @@ impl Pen for Cached {
         &mut self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: &Arc<Vec<u8>>,
+        bytes: &[u8],
     ) -> Option<Result<(), StorageError>> {
         Cached::try_write(self, segment, offset, bytes)
     }

@@ -70,11 +70,15 @@ impl InboundQos2 {
         self.begun.values().filter_map(|begun| begun.stored)
     }
 
-    /// Ends an exchange, if there is one.
-    fn release(&mut self, packet_id: PacketId) -> Option<Begun> {
+    /// Ends an exchange, if there is one. Whether it was remembered: then the client must not know before that is forgotten,
+    /// because it may use the identifier for another message.
+    fn release(&mut self, packet_id: PacketId, memory: &mut dyn Memory) -> Option<bool> {
         let begun = self.begun.remove(&packet_id)?;
         self.counted -= usize::from(begun.counts);
-        Some(begun)
+        if let Some(stored) = begun.stored {
+            memory.forget(stored);
+        }
+        Some(begun.stored.is_some())
     }
 
     fn remove_stale(&mut self, now: Timestamp, timeout: Duration, memory: &mut dyn Memory) -> u64 {
@@ -257,33 +261,31 @@ impl Session {
     }
 
     /// A QoS 2 message was refused: its identifier stands for nothing. [MQTT-4.3.3-9] Whether it was remembered: then the client
-    /// must not know before that is stored, because it may use the identifier for another message.
+    /// must not know before it is forgotten, because it may use the identifier for another message.
     pub fn abandon_begun(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) -> bool {
-        let begun = self.flows.as_mut().and_then(|flows| flows.inbound.release(packet_id));
-        let stored = begun.and_then(|begun| begun.stored);
-        if let Some(stored) = stored {
-            cx.memory.forget(stored);
-        }
-        stored.is_some()
+        self.release(packet_id, cx).unwrap_or(false)
+    }
+
+    fn release(&mut self, packet_id: PacketId, cx: &mut Cx<'_>) -> Option<bool> {
+        self.flows.as_mut()?.inbound.release(packet_id, cx.memory)
     }
 
     /// Handles PUBREL: the identifier is free again. [MQTT-4.3.3-11]
     pub fn handle_pubrel(&mut self, ack: &Ack, cx: &mut Cx<'_>, out: &mut Outbox) {
         cx.tally.bump(Metric::PacketsPubrelReceived);
-        let Some(link) = self.link.as_ref() else { return };
-        let begun = self.flows.as_mut().and_then(|flows| flows.inbound.release(ack.packet_id));
-        let reason = if begun.is_some() {
-            ReasonCode::Success
-        } else {
-            cx.tally.bump(Metric::PacketsPubrelMissed);
-            ReasonCode::PacketIdentifierNotFound
+        let Some(version) = self.terms().map(|terms| terms.version) else { return };
+        let released = self.release(ack.packet_id, cx);
+        let reason = match released {
+            Some(_) => ReasonCode::Success,
+            None => {
+                cx.tally.bump(Metric::PacketsPubrelMissed);
+                ReasonCode::PacketIdentifierNotFound
+            }
         };
-        if let Some(stored) = begun.and_then(|begun| begun.stored) {
-            // Once the client reads PUBCOMP it may use the identifier for another message.
-            cx.memory.forget(stored);
+        if released == Some(true) {
             out.hold();
         }
-        out.push_ack(&Ack::new(AckKind::Pubcomp, ack.packet_id, reason), link.terms.version, cx.tally);
+        out.push_ack(&Ack::new(AckKind::Pubcomp, ack.packet_id, reason), version, cx.tally);
     }
 }
 

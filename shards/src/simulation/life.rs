@@ -45,10 +45,10 @@ impl Pen for SlowPen {
         &mut self,
         segment: SegmentNumber,
         offset: u64,
-        bytes: &Arc<Vec<u8>>,
+        bytes: &[u8],
     ) -> Option<Result<(), StorageError>> {
         (self.random.u32(..4) > 0)
-            .then(|| block_on(self.disk.write(LogFile::Segment(segment), offset, Arc::clone(bytes))))
+            .then(|| block_on(self.disk.write(LogFile::Segment(segment), offset, Arc::new(bytes.to_vec()))))
     }
 }
 

@@ -160,14 +160,15 @@ impl Rest {
         let Some(store) = self.store else { return Ok(None) };
         let bells = shards.iter().map(Shard::bell).collect();
         let connected = log_port::connect(bells);
-        let Connection { ports, desk, hearing, closer } =
+        let Connection { mut ports, desk, hearing, closer } =
             connected.map_err(|error| StartError::Logs { reason: error.to_string() })?;
-        let pens = self.directories.iter().map(|directory| Cached::new(directory)).collect::<Vec<_>>();
-        let thread = spawn_log_thread(self.directories, desk, hearing, closer, self.way)?;
-        for ((shard, mut port), pen) in shards.iter_mut().zip(ports).zip(pens) {
-            if self.way == Way::ThroughTheCache {
-                port.equip(Box::new(pen));
+        if self.way == Way::ThroughTheCache {
+            for (port, directory) in ports.iter_mut().zip(&self.directories) {
+                port.equip(Box::new(Cached::new(directory)));
             }
+        }
+        let thread = spawn_log_thread(self.directories, desk, hearing, closer, self.way)?;
+        for (shard, port) in shards.iter_mut().zip(ports) {
             shard.connect_log(port);
         }
         Ok(Some(Logs { thread, store }))

@@ -2,6 +2,7 @@
 
 use super::receipts::{Goal, Outcome, PendingAck, Receipt};
 use crate::durability::DurabilityLevel;
+use crate::log_port::LogPort;
 use crate::reactor::Token;
 use crate::shard::lanes::LaneMessage;
 use crate::shard::publish::Subscriber;
@@ -109,10 +110,25 @@ impl Shard {
 
     /// Writes what this pass recorded, where the shard does that itself: who waits for no more is answered in the same pass.
     fn write_awaited(&mut self) {
-        let Some(port) = self.log_port.as_mut().filter(|port| port.has_pen()) else { return };
+        if self.log_port.as_ref().is_some_and(LogPort::has_pen) && self.hand_out_operations(true) {
+            self.log_figures.touch();
+            self.follow_log();
+        }
+    }
+
+    /// Hands what the log wants done to its thread.
+    pub fn post_log_operations(&mut self) {
+        self.journal.begin_reads();
+        self.hand_out_operations(false);
+    }
+
+    /// Hands the log's operations to its thread, but for those that the shard may and can do itself. Whether there were such.
+    fn hand_out_operations(&mut self, may_write: bool) -> bool {
+        let Some(port) = &mut self.log_port else { return false };
         let (mut is_posted, mut is_performed) = (false, false);
         while let Some((ticket, operation)) = self.journal.poll_operation() {
-            match port.try_perform(operation) {
+            let performed = if may_write { port.try_perform(operation) } else { Err(operation) };
+            match performed {
                 Ok(answer) => {
                     self.journal.handle_answer(ticket, answer);
                     is_performed = true;
@@ -126,24 +142,7 @@ impl Shard {
         if is_posted {
             port.ring();
         }
-        if is_performed {
-            self.log_figures.touch();
-            self.follow_log();
-        }
-    }
-
-    /// Hands what the log wants done to its thread.
-    pub fn post_log_operations(&mut self) {
-        let Some(port) = &self.log_port else { return };
-        self.journal.begin_reads();
-        let mut is_posted = false;
-        while let Some((ticket, operation)) = self.journal.poll_operation() {
-            port.post(ticket, operation);
-            is_posted = true;
-        }
-        if is_posted {
-            port.ring();
-        }
+        is_performed
     }
 
     /// Has everything written and synced before the shard is gone.

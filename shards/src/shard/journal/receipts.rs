@@ -274,9 +274,7 @@ impl Receipts {
 
     /// What is to be told to whom, sorted by whom and what.
     pub fn take_answers(&mut self) -> Vec<(ShardId, u32, Outcome)> {
-        if !self.answers.is_sorted_by_key(|(shard, _, outcome)| (shard.0, *outcome)) {
-            self.answers.sort_unstable_by_key(|(shard, token, outcome)| (shard.0, *outcome, *token));
-        }
+        self.answers.sort_by_key(|(shard, _, outcome)| (shard.0, *outcome));
         std::mem::take(&mut self.answers)
     }
 
