@@ -21,6 +21,7 @@ impl Shard {
         key: SessionKey,
         frame: Frame<'_>,
     ) -> bool {
+        self.look_at_store();
         if self.credit.is_ample() || !self.lacks_room(token, key, frame) {
             return false;
         }

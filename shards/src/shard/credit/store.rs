@@ -28,6 +28,17 @@ impl Shard {
         self.withhold_store(is_short && !is_hopeless);
     }
 
+    /// Has publishers wait at once if what came earlier in this pass has left the store short of room: what one pass receives
+    /// may be more than lies between that and the bound.
+    pub(super) fn look_at_store(&mut self) {
+        if self.credit.store.is_none()
+            && self.config.persistence.full_policy == StorePolicy::StopReading
+            && self.journal.is_short()
+        {
+            self.withhold_store(true);
+        }
+    }
+
     fn withhold_store(&mut self, is_short: bool) {
         if is_short == self.credit.store.is_some() {
             return;

@@ -294,9 +294,9 @@ fn a_body_goes_once_to_each_shard_that_needs_it() {
     }
 }
 
-/// Logs of two shards: the first one has two messages on their way to the second one, which has a client for them and stored the
-/// first of them before the crash.
-fn on_the_way() -> (tempfile::TempDir, Place, String) {
+/// Logs of two shards: the first one has two messages on their way to the second one, which has a client for them and stored these
+/// texts, the first of the two last, before the crash.
+fn on_the_way(stored: &[String]) -> (tempfile::TempDir, Place, String) {
     let data = tempfile::tempdir().unwrap();
     let place = Place::of(data.path());
     Layout { shards: 2, seed: SEED }.write(place.shards()).unwrap();
@@ -326,36 +326,52 @@ fn on_the_way() -> (tempfile::TempDir, Place, String) {
             identifier: Some(8),
         }
     );
-    let body = receiver.body("news", "one");
-    let (session, packet_id, identifiers) = (1, None, &[8][..]);
-    let queued =
-        Queued { session, body, packet_id, replaces: 0, share: 0, qos: 1, retain: false, identifiers };
-    put!(receiver, queued);
+    for text in stored {
+        let body = receiver.body("news", text);
+        let (session, packet_id, identifiers) = (1, None, &[8][..]);
+        let queued =
+            Queued { session, body, packet_id, replaces: 0, share: 0, qos: 1, retain: false, identifiers };
+        put!(receiver, queued);
+    }
     put!(receiver, Applied { from: 0, sequence: 1 });
     sender.sync();
     receiver.sync();
     (data, place, client_id)
 }
 
-#[test]
-fn what_was_on_its_way_between_shards_arrives_once() {
-    let (data, place, client_id) = on_the_way();
+/// Starts with three shards and sees that the client waits for what was stored, and then for the second of the two messages.
+fn start_settled(config: &DataPlaneConfig, stored: &[String]) {
+    let (data, place, client_id) = on_the_way(stored);
     let mut store = Store::claim(data.path(), 3).unwrap();
-    let unsettled = store.rehome(&config(), 3).unwrap_err();
+    let unsettled = store.rehome(config, 3).unwrap_err();
     assert!(matches!(unsettled, StoreError::Unsettled { shards: 2 }), "{unsettled}");
     drop(store);
-    let mut config = config();
+    let mut config = config.clone();
     config.node.data_dir = data.path().to_owned();
     drop(Kept::open(&config, 3, WallClock::at(Clock::start().now())).unwrap());
     let held = read(place.shards());
-    let expected = ["one", "two"].map(|text| Waiting::Message {
+    let expected = stored.iter().cloned().chain(["two".to_owned()]).map(|text| Waiting::Message {
         packet_id: None,
-        text: text.to_owned(),
+        text,
         share: 0,
         qos: 1,
         retain: false,
         identifiers: vec![8],
     });
-    assert_eq!(held.clients[&client_id].waiting, expected);
+    assert!(held.clients[&client_id].waiting.iter().cloned().eq(expected));
     assert_eq!(beside(data.path()), ["lock", "shards"]);
+}
+
+#[test]
+fn what_was_on_its_way_between_shards_arrives_once() {
+    start_settled(&config(), &["one".to_owned()]);
+}
+
+#[test]
+fn what_was_on_its_way_arrives_in_a_log_that_is_full() {
+    let mut config = config();
+    config.persistence.max_bytes = ByteSize(16 * config.persistence.segment_bytes.0);
+    let large = |number| format!("{number:20000}");
+    let stored: Vec<String> = (0..60).map(large).chain(["one".to_owned()]).collect();
+    start_settled(&config, &stored);
 }
