@@ -118,8 +118,10 @@ impl Shard {
 
     /// Hands what the log wants done to its thread.
     pub fn post_log_operations(&mut self) {
-        self.journal.begin_reads();
-        self.hand_out_operations(false);
+        if self.log_port.is_some() {
+            self.journal.begin_reads();
+            self.hand_out_operations(false);
+        }
     }
 
     /// Hands the log's operations to its thread, but for those that the shard may and can do itself. Whether there were such.

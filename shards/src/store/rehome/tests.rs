@@ -350,7 +350,8 @@ fn start_settled(config: &DataPlaneConfig, stored: &[String]) {
     config.node.data_dir = data.path().to_owned();
     drop(Kept::open(&config, 3, WallClock::at(Clock::start().now())).unwrap());
     let held = read(place.shards());
-    let expected = stored.iter().cloned().chain(["two".to_owned()]).map(|text| Waiting::Message {
+    let texts = stored.iter().cloned().chain(["two".to_owned()]);
+    let expected = texts.map(|text| Waiting::Message {
         packet_id: None,
         text,
         share: 0,
@@ -358,7 +359,7 @@ fn start_settled(config: &DataPlaneConfig, stored: &[String]) {
         retain: false,
         identifiers: vec![8],
     });
-    assert!(held.clients[&client_id].waiting.iter().cloned().eq(expected));
+    assert_eq!(held.clients[&client_id].waiting, expected.collect::<Vec<_>>());
     assert_eq!(beside(data.path()), ["lock", "shards"]);
 }
 
