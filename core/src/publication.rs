@@ -6,7 +6,6 @@
 
 use crate::codec::{ForwardProperty, ForwardPropertyIter, QoS};
 use crate::time::Timestamp;
-use smallvec::SmallVec;
 use std::cell::OnceCell;
 use triomphe::ThinArc;
 
@@ -61,10 +60,6 @@ impl PublicationRef<'_> {
 
     /// Copies the message into a shared one.
     pub fn to_shared(&self) -> Publication {
-        let mut body: SmallVec<[u8; BODY_ON_STACK_BYTES]> = SmallVec::with_capacity(self.weight_bytes());
-        body.extend_from_slice(self.topic.as_bytes());
-        body.extend_from_slice(self.properties);
-        body.extend_from_slice(self.payload);
         let head = Head {
             expires_at: self.expires_at,
             properties_bytes: self.properties.len() as u32,
@@ -73,6 +68,16 @@ impl PublicationRef<'_> {
             qos: self.qos,
             retain: self.retain,
         };
+        let mut on_stack = [0; BODY_ON_STACK_BYTES];
+        if let Some(body) = on_stack.get_mut(..self.weight_bytes()) {
+            let (topic, rest) = body.split_at_mut(self.topic.len());
+            let (properties, payload) = rest.split_at_mut(self.properties.len());
+            topic.copy_from_slice(self.topic.as_bytes());
+            properties.copy_from_slice(self.properties);
+            payload.copy_from_slice(self.payload);
+            return Publication(ThinArc::from_header_and_slice(head, body));
+        }
+        let body = [self.topic.as_bytes(), self.properties, self.payload].concat();
         Publication(ThinArc::from_header_and_slice(head, &body))
     }
 }

@@ -19,7 +19,7 @@ mod tests;
 pub use error::{DecodeError, EncodeError};
 pub use forward::{ForwardProperty, ForwardPropertyIter};
 pub use frame::{Frame, PublishHead, decode_frame, peek_publish};
-pub use packet::{Packet, PacketType, decode_packet};
+pub use packet::{Packet, PacketType, decode_ack, decode_packet};
 pub use packets::{
     Ack, AckKind, Auth, Connack, ConnackProperties, Connect, ConnectProperties, Disconnect, Publish,
     PublishProperties, RetainHandling, Suback, Subscribe, SubscribeFilter, SubscriptionOptions, Unsuback,

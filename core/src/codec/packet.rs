@@ -112,6 +112,23 @@ pub fn decode_packet(frame: Frame<'_>, version: ProtocolVersion) -> Result<Packe
     })
 }
 
+/// Reads a packet if it is one of the four that acknowledge, as [`decode_packet`] does and with less ado; `None`: it is another.
+///
+/// # Errors
+/// See [`DecodeError`]; the connection cannot go on.
+#[inline]
+pub fn decode_ack(frame: Frame<'_>, version: ProtocolVersion) -> Result<Option<Ack>, DecodeError> {
+    let kind = match frame.first_byte {
+        0x40 => AckKind::Puback,
+        0x50 => AckKind::Pubrec,
+        0x62 => AckKind::Pubrel,
+        0x70 => AckKind::Pubcomp,
+        // With other flags it is malformed, or of version 3.1; the long way tells them apart.
+        _ => return Ok(None),
+    };
+    Ack::decode(kind, frame.body, version).map(Some)
+}
+
 fn no_body<'a>(body: &[u8], packet: Packet<'a>) -> Result<Packet<'a>, DecodeError> {
     if body.is_empty() { Ok(packet) } else { Err(DecodeError::Malformed("packet is longer than its fields")) }
 }

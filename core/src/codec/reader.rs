@@ -4,6 +4,16 @@ use super::{DecodeError, PacketId, ProtocolVersion};
 use crate::reason::ReasonCode;
 
 const TRUNCATED: DecodeError = DecodeError::Malformed("packet ends within a field");
+const NUL_IN_STRING: DecodeError = DecodeError::Malformed("string contains U+0000");
+
+/// Bytes that no topic name contains.
+const BARRED_IN_TOPIC: [bool; 256] = {
+    let mut barred = [false; 256];
+    barred[0] = true;
+    barred[b'+' as usize] = true;
+    barred[b'#' as usize] = true;
+    barred
+};
 
 /// Reads fields from the front of a body.
 #[derive(Debug, Clone)]
@@ -78,12 +88,25 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 Encoded String. Surrogates are not UTF-8 to Rust either. [MQTT-1.5.4-1, -2]
     pub(super) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let string = std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("string is not UTF-8"))?;
-        if bytes.contains(&0) {
-            return Err(DecodeError::Malformed("string contains U+0000"));
+        let string = self.text()?;
+        if string.as_bytes().contains(&0) {
+            return Err(NUL_IN_STRING);
         }
         Ok(string)
+    }
+
+    /// A Topic Name: a string without wildcards. [MQTT-3.3.2-2] All that it must not contain is looked for at once.
+    pub(super) fn topic_name(&mut self) -> Result<&'a str, DecodeError> {
+        let topic = self.text()?;
+        if !topic.bytes().fold(false, |found, byte| found | BARRED_IN_TOPIC[usize::from(byte)]) {
+            return Ok(topic);
+        }
+        Err(if topic.as_bytes().contains(&0) { NUL_IN_STRING } else { DecodeError::TopicNameInvalid })
+    }
+
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.binary()?;
+        std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("string is not UTF-8"))
     }
 
     /// A Packet Identifier, never 0. [MQTT-2.2.1-3]

@@ -161,7 +161,9 @@ impl Session {
             None => None,
         };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
-        if topic.bytes().filter(|byte| *byte == b'/').count() >= usize::from(cx.config.max_topic_levels) {
+        let levels_max = usize::from(cx.config.max_topic_levels);
+        // A topic that is shorter than that is not counted.
+        if topic.len() >= levels_max && topic.bytes().filter(|byte| *byte == b'/').count() >= levels_max {
             return Err(Violation::new(ReasonCode::TopicNameInvalid, "topic has too many levels"));
         }
         let mounted = match &self.mount {

@@ -215,7 +215,7 @@ impl Session {
         let Some(link) = self.link.as_mut() else { return self.enqueue(delivery.to_outgoing(), cx) };
         let view = delivery.message.view();
         let Delivery { qos, retain, subscription_ids, .. } = delivery;
-        let start = if link.terms.alias_out_max > 0 || self.mount.is_some() {
+        let start = if link.terms.alias_out_max > 0 || self.mount.is_some() || templates.is_first_use() {
             let publish = packet(view, qos, retain, subscription_ids, cx.now);
             let Some(publish) = unmounted(publish, self.mount.as_deref()) else {
                 cx.count_drop(DropReason::Mountpoint, 1);
@@ -402,14 +402,9 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
 
 /// Appends a packet as it is, unless it is too large for the client.
 fn append(publish: &Publish<'_>, link: &Link, out: &mut Outbox) -> Option<usize> {
-    let version = link.terms.version;
-    let bytes = publish.encoded_bytes(version);
-    if bytes > link.terms.packet_bytes_max as usize {
-        return None;
-    }
-    let room = out.room(bytes);
+    let room = out.room(0);
     let start = room.len();
-    publish.encode(version, room).is_ok().then_some(start)
+    publish.encode_within(link.terms.version, link.terms.packet_bytes_max, room).is_ok().then_some(start)
 }
 
 impl Outbox {

@@ -16,11 +16,15 @@ struct Key {
 }
 
 /// The encodings of the message that is being delivered right now: the last one for each QoS, enough for a fan-out whose
-/// receivers differ little.
+/// receivers differ little. The first receiver is none of their business: most messages have no other.
 #[derive(Debug, Default)]
 pub struct TemplateCache {
     slots: [Option<Key>; 3],
     bytes: [Vec<u8>; 3],
+    /// Somebody has been sent the message.
+    is_used: bool,
+    /// There are encodings.
+    is_filled: bool,
 }
 
 /// The largest buffer a slot keeps between messages.
@@ -29,11 +33,20 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 impl TemplateCache {
     /// Forgets the encodings: another message comes.
     pub fn clear(&mut self) {
+        self.is_used = false;
+        if !std::mem::take(&mut self.is_filled) {
+            return;
+        }
         self.slots = [None, None, None];
         for bytes in &mut self.bytes {
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES_MAX);
         }
+    }
+
+    /// Whether this is the first receiver of the message, for whom it is encoded where it leaves. The next is not.
+    pub(super) fn is_first_use(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_used, true)
     }
 
     /// The encoded packet for a receiver; its packet identifier, if any, is still to be written by [`set_packet_id`].
@@ -54,6 +67,7 @@ impl TemplateCache {
                 && (!v5 || key.subscription_ids.as_slice() == subscription_ids)
         });
         if !hit {
+            self.is_filled = true;
             let bytes = &mut self.bytes[slot];
             bytes.clear();
             let publish = packet(message, qos, retain, subscription_ids, now);

@@ -127,6 +127,9 @@ impl Machine {
     }
 
     fn choose(&mut self) -> Option<Compaction> {
+        if self.segments.sparse.is_empty() {
+            return None;
+        }
         let candidates = std::mem::take(&mut self.segments.sparse);
         let mut best: Option<((bool, u64), SegmentNumber)> = None;
         for number in candidates {

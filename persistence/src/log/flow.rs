@@ -170,7 +170,7 @@ impl Machine {
     /// Deletes or renames a segment in which nothing is needed any more, once what made it so is on disk.
     fn next_departure(&mut self) -> Option<(Purpose, Operation)> {
         // What this pass has removed so far is no record yet: a segment may be empty for its sake only.
-        if !self.removals.is_empty() {
+        if !self.removals.is_empty() || self.segments.empties.is_empty() {
             return None;
         }
         let compacted = self.compaction.as_ref().map(|compaction| compaction.segment);

@@ -91,7 +91,7 @@ impl<A: Default> Questions<A> {
 
     /// The next answer that has come.
     pub fn poll(&self) -> Option<Answer<A>> {
-        self.answers.1.try_recv().ok()
+        if self.has_answers() { self.answers.1.try_recv().ok() } else { None }
     }
 
     /// Whether answers have come.

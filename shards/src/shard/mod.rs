@@ -326,7 +326,9 @@ impl Shard {
     /// Handles what the control plane asked.
     pub fn handle_control(&mut self) {
         self.handle_revision();
-        while let Ok(control) = self.control.try_recv() {
+        while !self.control.is_empty()
+            && let Ok(control) = self.control.try_recv()
+        {
             match control {
                 Control::Shutdown => self.begin_shutdown(),
                 Control::Layers(layers) => self.layers = layers,

@@ -6,8 +6,8 @@ use super::sessions::SessionKey;
 use super::{Shard, cx};
 use crate::reactor::Token;
 use ringmq_core::codec::{
-    AckKind, Disconnect, Frame, Packet, PacketType, ProtocolVersion, Unsuback, Unsubscribe, decode_frame,
-    decode_packet,
+    Ack, AckKind, Disconnect, Frame, Packet, PacketType, ProtocolVersion, Publish, Unsuback, Unsubscribe,
+    decode_ack, decode_frame, decode_packet,
 };
 use ringmq_core::metrics::Metric;
 use ringmq_core::reason::ReasonCode;
@@ -113,23 +113,26 @@ impl Shard {
     fn handle_frame(&mut self, token: Token, frame: Frame<'_>, rest: &[u8]) -> Flow {
         let Some(connection) = self.connections.get(token as usize) else { return Flow::Stop };
         let (stage, version) = (connection.stage, connection.version);
+        let (is_flooded, has_layers) = (connection.outbox.is_flooded(), connection.pipeline.is_some());
         match stage {
             Stage::AwaitConnect => self.handle_first_frame(token, frame, rest),
             Stage::Parked => self.handle_parked_frame(token, frame, rest),
             Stage::Closing | Stage::Lingering => Flow::Stop,
             Stage::Attached(key) => {
                 let is_publish = frame.first_byte >> 4 == PacketType::Publish as u8;
-                if self.hold(token, is_publish)
-                    || self.awaits_decision(token, key, frame)
+                // A PUBLISH waits while a lane is congested, and any packet of a client that does not read its answers.
+                if is_flooded || (is_publish && self.is_congested()) {
+                    self.hold(token);
+                    return Flow::Hold;
+                }
+                if (self.inquiries.are_made() && self.awaits_decision(token, key, frame))
                     || (is_publish && self.hold_for_room(token, key, frame))
-                    || self.is_throttled(token, is_publish)
+                    || (has_layers && self.is_throttled(token, is_publish))
                 {
                     return Flow::Hold;
                 }
                 self.tally.bump(Metric::PacketsReceived);
-                let handled = decode_packet(frame, version)
-                    .map_err(Violation::from)
-                    .and_then(|packet| self.handle_packet(token, key, version, packet));
+                let handled = self.handle_attached_frame(token, key, version, frame);
                 if self.inquiries.are_made() {
                     self.inquiries.forget_settled(key);
                 }
@@ -142,6 +145,26 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// A packet of a client that was let in. PUBLISH and what acknowledges it, nearly all there are, have a short way.
+    fn handle_attached_frame(
+        &mut self,
+        token: Token,
+        key: SessionKey,
+        version: ProtocolVersion,
+        frame: Frame<'_>,
+    ) -> Result<Flow, Violation> {
+        if frame.first_byte >> 4 == PacketType::Publish as u8 {
+            let publish = Publish::decode(frame.first_byte, frame.body, version)?;
+            self.handle_publish(token, key, &publish)?;
+            return Ok(Flow::Continue);
+        }
+        if let Some(ack) = decode_ack(frame, version)? {
+            self.handle_ack(token, key, &ack);
+            return Ok(Flow::Continue);
+        }
+        self.handle_packet(token, key, version, decode_packet(frame, version)?)
     }
 
     /// The first packet, which is a CONNECT.
@@ -210,7 +233,7 @@ impl Shard {
         Ok(Flow::Continue)
     }
 
-    fn handle_ack(&mut self, token: Token, key: SessionKey, ack: &ringmq_core::codec::Ack) {
+    fn handle_ack(&mut self, token: Token, key: SessionKey, ack: &Ack) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let out = &mut connection.outbox;
@@ -273,20 +296,13 @@ impl Shard {
         Ok(Flow::Stop)
     }
 
-    /// Whether a client's packet must wait: a PUBLISH while a lane is congested, and any packet of a client that does not
-    /// read its answers. It is not received from until there is room.
-    fn hold(&mut self, token: Token, is_publish: bool) -> bool {
-        let congested = is_publish && self.is_congested();
-        let Some(connection) = self.connections.get_mut(token as usize) else { return true };
-        if !congested && !connection.outbox.is_flooded() {
-            return false;
-        }
-        if !connection.paused {
+    /// A client's packet must wait. It is not received from until there is room.
+    fn hold(&mut self, token: Token) {
+        if self.connections.get(token as usize).is_some_and(|connection| !connection.paused) {
             self.tally.bump(Metric::LaneStalls);
             self.outlets.paused.push(token);
             self.pause(token);
         }
-        true
     }
 
     /// Whether more from publishers would only wait: in a lane, or for the log.

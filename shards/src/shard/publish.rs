@@ -60,6 +60,7 @@ impl Shard {
         let before = self.before_routing();
         let Some(slot) = self.sessions.get_mut(key) else { return Ok(()) };
         let (zone, is_bound) = (slot.session.zone(), slot.rights.binds_publisher());
+        let has_rules = slot.rights.policy().is_some();
         let Some(connection) = self.connections.get_mut(token as usize) else { return Ok(()) };
         if publish.qos > QoS::AtMostOnce {
             self.spent.lend(&mut connection.outbox);
@@ -79,6 +80,11 @@ impl Shard {
         let topic = mounted.as_deref().unwrap_or(own_topic);
         let view = Session::publication(publish, topic, self.origin(key), &cx!(self, zone));
         let stopped = if is_bound { self.stop_publish(token, key, publish, own_topic, &view)? } else { None };
+        if has_rules && !is_bound {
+            // They allow every PUBLISH, which was found when they were made.
+            self.tally.bump(Metric::ClientAuthorize);
+            self.tally.bump(Metric::AuthorizationAllow);
+        }
         let level = if stopped.is_some() { None } else { self.awaited_level(publish, &view) };
         let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();
         let is_refusable = publish.qos > QoS::AtMostOnce && may_refuse && stopped.is_none();
@@ -321,7 +327,7 @@ impl Shard {
             }
         } else {
             for subscriber in &found {
-                self.deliver_merged(message, std::slice::from_ref(subscriber));
+                self.deliver_to(message, *subscriber);
             }
         }
         found.clear();
@@ -336,48 +342,70 @@ impl Shard {
             && self.settings_of_session(first.session).overlapping_subscription_copies
         {
             for subscriber in overlapping {
-                self.deliver_merged(message, std::slice::from_ref(subscriber));
+                self.deliver_to(message, *subscriber);
             }
             return;
         }
         self.deliver_merged(message, overlapping);
     }
 
+    /// Delivers what one subscription matches.
+    fn deliver_to(&mut self, message: &LazyPublication<'_>, subscriber: Subscriber) {
+        let Subscriber { session, options, id } = subscriber;
+        if options.no_local && message.view().origin == self.origin(session) {
+            return self.count_echo();
+        }
+        let ids: &[u32] = if id > 0 { &[id] } else { &[] };
+        self.deliver_granted(message, session, options, ids);
+    }
+
     /// Delivers one copy for all subscriptions of one session that match: the highest QoS, every identifier.
     /// [MQTT-3.3.4-2, MQTT-3.3.4-3]
     fn deliver_merged(&mut self, message: &LazyPublication<'_>, overlapping: &[Subscriber]) {
-        let view = message.view();
         let mut ids: SmallVec<[u32; 4]> = SmallVec::new();
-        let mut granted = None;
-        let mut as_published = false;
+        let mut granted: Option<SubscriptionOptions> = None;
         for Subscriber { session, options, id } in overlapping {
-            if options.no_local && view.origin == (Origin { shard: self.id.0, session: session.0 }) {
+            if options.no_local && message.view().origin == self.origin(*session) {
                 continue;
             }
-            granted = granted.max(Some(options.qos));
-            as_published |= options.retain_as_published;
+            let merged = granted.get_or_insert(*options);
+            merged.qos = merged.qos.max(options.qos);
+            merged.retain_as_published |= options.retain_as_published;
             if *id > 0 {
                 ids.push(*id);
             }
         }
-        let (Some(granted), Some(first)) = (granted, overlapping.first()) else {
-            self.tally.bump(Metric::DeliveryDropped);
-            self.tally.bump(Metric::DeliveryDroppedNoLocal);
-            return;
-        };
+        let (Some(granted), Some(first)) = (granted, overlapping.first()) else { return self.count_echo() };
         ids.sort_unstable();
         ids.dedup();
+        self.deliver_granted(message, first.session, granted, &ids);
+    }
+
+    fn deliver_granted(
+        &mut self,
+        message: &LazyPublication<'_>,
+        session: SessionKey,
+        granted: SubscriptionOptions,
+        subscription_ids: &[u32],
+    ) {
+        let view = message.view();
         if view.retain {
-            self.note_live(first.session, view.topic);
+            self.note_live(session, view.topic);
         }
         let delivery = Delivery {
             message,
-            qos: self.delivery_qos(view.qos, granted, first.session),
-            retain: view.retain && as_published,
-            subscription_ids: &ids,
+            qos: self.delivery_qos(view.qos, granted.qos, session),
+            retain: view.retain && granted.retain_as_published,
+            subscription_ids,
             share: None,
         };
-        self.deliver(first.session, delivery);
+        self.deliver(session, delivery);
+    }
+
+    /// A client does not want to have what it published itself.
+    fn count_echo(&mut self) {
+        self.tally.bump(Metric::DeliveryDropped);
+        self.tally.bump(Metric::DeliveryDroppedNoLocal);
     }
 
     /// The QoS of a delivery. [MQTT-3.8.4-8]

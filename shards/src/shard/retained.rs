@@ -304,6 +304,9 @@ impl Shard {
 
     /// Handles the answers of this pass.
     pub(super) fn handle_pages(&mut self) {
+        if self.retained.pages.is_empty() {
+            return;
+        }
         for page in std::mem::take(&mut self.retained.pages) {
             self.handle_retained_page(page);
         }

@@ -259,6 +259,9 @@ impl Shard {
 
     /// Tells those whose changes were applied in this pass.
     pub(super) fn acknowledge_interest(&mut self) {
+        if self.ledger.untold.is_empty() {
+            return;
+        }
         let untold = std::mem::take(&mut self.ledger.untold);
         for shard in untold.iter() {
             let epoch = self.ledger.heard[shard.index()];

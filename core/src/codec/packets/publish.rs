@@ -68,10 +68,7 @@ impl<'a> Publish<'a> {
             return Err(DecodeError::Malformed("PUBLISH with DUP at QoS 0"));
         }
         let mut reader = Reader::new(body);
-        let topic = reader.string()?;
-        if topic.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#')) {
-            return Err(DecodeError::TopicNameInvalid);
-        }
+        let topic = reader.topic_name()?;
         let packet_id = match qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(reader.packet_id(version)?),
@@ -117,10 +114,23 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] if it is larger than the protocol allows or a field is; `out` is then as it was.
     pub fn encode(&self, version: ProtocolVersion, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encode_within(version, u32::MAX, out)
+    }
+
+    /// Appends the packet as [`Publish::encode`] does, unless it is larger than `packet_bytes_max`.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooLarge`] then, and whatever [`Publish::encode`] fails with; `out` is then as it was.
+    pub fn encode_within(
+        &self,
+        version: ProtocolVersion,
+        packet_bytes_max: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         debug_assert_eq!(self.packet_id.is_some(), self.qos != QoS::AtMostOnce, "packet id and QoS disagree");
         let properties_bytes = self.properties.encoded_bytes();
         let body_bytes = self.body_bytes(version, properties_bytes);
-        let bytes = packet_bytes(body_bytes as u64, u32::MAX)?;
+        let bytes = packet_bytes(body_bytes as u64, packet_bytes_max)?;
         self.check_fields()?;
         out.reserve(bytes);
 

@@ -16,6 +16,23 @@ fn success_is_four_bytes_in_every_version() {
 }
 
 #[test]
+fn the_short_way_to_an_acknowledgement_reads_what_the_long_one_reads() {
+    for version in ALL {
+        for first_byte in 0x10..=u8::MAX {
+            for body in [&b""[..], b"\x00", b"\x00\x00", b"\x00\x01", b"\x00\x01\x00", b"\x00\x01\xFF"] {
+                let frame = Frame { first_byte, body, bytes: 2 + body.len() };
+                let long = decode_packet(frame, version);
+                match decode_ack(frame, version) {
+                    Ok(Some(ack)) => assert_eq!(Ok(Packet::Ack(ack)), long),
+                    Err(error) => assert_eq!(Err(error), long),
+                    Ok(None) => assert!(KINDS.iter().all(|(_, usual)| *usual != first_byte)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn reason_is_a_fifth_byte_in_version_5_only() {
     for (kind, first_byte) in KINDS {
         let reason = match kind {

@@ -190,6 +190,19 @@ fn what_the_wire_cannot_carry_is_refused_and_leaves_the_output_alone() {
 }
 
 #[test]
+fn a_packet_is_written_within_a_bound_or_not_at_all() {
+    let short = publish(QoS::AtMostOnce, "t", b"payload");
+    let bytes = short.encoded_bytes(V5);
+    let mut out = b"before".to_vec();
+    let bytes_max = bytes as u32 - 1;
+    let refused = short.encode_within(V5, bytes_max, &mut out);
+    assert_eq!(refused, Err(EncodeError::TooLarge { bytes: bytes as u64, bytes_max }));
+    assert_eq!(out, b"before");
+    short.encode_within(V5, bytes as u32, &mut out).unwrap();
+    assert_eq!(out.len(), b"before".len() + bytes);
+}
+
+#[test]
 fn encoding_grows_the_output_once_at_most() {
     let mut full = publish(QoS::ExactlyOnce, "some/topic", b"payload");
     full.properties.subscription_ids.extend([1, 2, 70_000]);

@@ -118,16 +118,14 @@ impl Inquiries {
 }
 
 impl Shard {
-    /// Whether a packet needs a decision that only an external source can make. Then it is asked, and the packet waits.
+    /// Whether a packet needs a decision that only an external source can make. Then it is asked, and the packet waits. Only
+    /// called where [`Inquiries::are_made`].
     pub(in crate::shard) fn awaits_decision(
         &mut self,
         token: Token,
         key: SessionKey,
         frame: Frame<'_>,
     ) -> bool {
-        if !self.inquiries.are_made() {
-            return false;
-        }
         if self.revision.is_running() {
             self.revise(token);
         }

@@ -22,6 +22,8 @@ const REVISIONS_PER_PASS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Rights {
     policy: Option<Arc<Policy>>,
+    /// The policy does not allow every PUBLISH.
+    is_ruled: bool,
     /// Some of its subscriptions are broader than what it may receive, or it has a mountpoint: every message is looked at.
     is_sifted: bool,
     /// What it publishes is measured.
@@ -44,9 +46,9 @@ impl Rights {
         self.policy.as_deref()
     }
 
-    /// Whether its client may not publish as it likes: there are rules or quotas for it.
+    /// Whether rules or quotas may stop what its client publishes.
     pub fn binds_publisher(&self) -> bool {
-        self.policy.is_some() || self.is_metered
+        self.is_ruled || self.is_metered
     }
 
     /// A client subscribes to this filter, without share prefix.
@@ -69,8 +71,8 @@ impl Slot {
         let is_unsafe = |text: &str| !policy.filter_is_safe(self.session.own_filter(text));
         let is_sifted = self.session.is_mounted()
             || !is_free && self.session.subscriptions().any(|(text, _)| is_unsafe(text));
-        let is_metered = self.rights.is_metered;
-        self.rights = Rights { policy: (!is_free).then_some(policy), is_sifted, is_metered };
+        let (is_ruled, is_metered) = (!policy.publishes_freely(), self.rights.is_metered);
+        self.rights = Rights { policy: (!is_free).then_some(policy), is_ruled, is_sifted, is_metered };
     }
 }
 

@@ -139,6 +139,9 @@ impl Shard {
 
     /// Tells all other shards what lacks room here, and what does not any more.
     pub(super) fn post_credit(&mut self) {
+        if self.credit.news.is_empty() {
+            return;
+        }
         let mut news = std::mem::take(&mut self.credit.news);
         let mut rest = news.drain(..);
         while self.shards > 1 && rest.len() > 0 {

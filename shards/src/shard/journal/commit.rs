@@ -167,6 +167,9 @@ impl Shard {
 
     /// Tells other shards what is stored here, one message for each that waits.
     fn post_answers(&mut self) {
+        if !self.receipts.has_answers() {
+            return;
+        }
         let answers = self.receipts.take_answers();
         for answers in answers.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2)) {
             let (shard, _, outcome) = answers[0];
@@ -232,6 +235,13 @@ impl Shard {
     fn acknowledge(&mut self, token: Token, key: SessionKey, ack: PendingAck, outcome: Outcome) {
         let Some(slot) = self.sessions.get_mut(key) else { return };
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        // Nothing was refused.
+        if outcome == Outcome::Stored && matches!(ack.routed, Routed::Matched | Routed::NoSubscribers) {
+            let told = Some((ack.kind, ack.packet_id));
+            let cx = &mut cx!(self, slot.session.zone());
+            slot.session.handle_routed(told, ack.routed, cx, &mut connection.outbox);
+            return self.mark_dirty(token);
+        }
         let is_v5 = connection.version == ProtocolVersion::V5;
         let settings = self.config.zones.of(slot.session.zone());
         let is_over = matches!(ack.routed, Routed::OverQuota | Routed::TooLarge);

@@ -272,6 +272,11 @@ impl Receipts {
         self.answers.push((receipt.shard, receipt.token, outcome));
     }
 
+    /// Whether shards are to be told.
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// What is to be told to whom, sorted by whom and what.
     pub fn take_answers(&mut self) -> Vec<(ShardId, u32, Outcome)> {
         self.answers.sort_by_key(|(shard, _, outcome)| (shard.0, *outcome));
