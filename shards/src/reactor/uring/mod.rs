@@ -384,7 +384,7 @@ impl Reactor for UringNet {
 
 impl Network for UringNet {
     fn has_more(&mut self) -> bool {
-        !self.resumed.is_empty() || self.ring.has_completions()
+        !self.resumed.is_empty() || self.ring.has_completions() || self.sends.has_slow()
     }
 
     async fn rest(&mut self, shard: &mut Shard, clock: &Clock, is_busy: bool) {

@@ -97,6 +97,12 @@ impl Sends {
         SendProgress::Failed(token)
     }
 
+    /// Whether [`Sends::poll_slow`] has somebody to name.
+    pub fn has_slow(&self) -> bool {
+        let is_slow = |sending: &Sending| sending.token.is_some() && !sending.is_reported;
+        self.handed.iter().any(|place| self.list.get(*place as usize).is_some_and(is_slow))
+    }
+
     fn end(&mut self, place: u32) {
         self.spent.push(self.list.remove(place as usize).bytes);
     }

@@ -1,6 +1,6 @@
 use super::UringNet;
 use crate::clock::Clock;
-use crate::reactor::{Event, Reactor, SendOutcome, Token};
+use crate::reactor::{Event, Network, Reactor, SendOutcome, Token};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -153,6 +153,24 @@ fn a_send_the_peer_does_not_read_is_reported_and_completes_later() {
     }
     let (_peer, read) = reader.join().expect("no panic");
     assert!(read == bytes, "the bytes arrived in order");
+}
+
+/// Its timeout begins with the report.
+#[test]
+fn a_send_that_the_kernel_takes_nothing_of_is_reported_before_the_shard_sleeps() {
+    let (mut net, _bell) = net();
+    let (_peer, far) = UnixStream::pair().expect("descriptors");
+    far.set_nonblocking(true).expect("a socket");
+    let mut twin = far.try_clone().expect("descriptors");
+    net.adopt(0, OwnedFd::from(far));
+    net.settle(0);
+    while twin.write(&[7; 4096]).is_ok() {}
+    net.send(0, vec![7]);
+    net.sends.handle_handed();
+    net.ring.turn().expect("a ring");
+    assert!(net.has_more(), "there is something to be told");
+    assert_eq!(next(&mut net), Seen::Progressed(0));
+    assert!(!net.has_more(), "it is told once");
 }
 
 #[test]
