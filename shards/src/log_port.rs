@@ -180,7 +180,7 @@ impl LogPort {
     /// The next answer.
     pub fn poll_answer(&self) -> Option<Answered> {
         // Asked in every pass, and mostly in vain: this is the cheapest way to see that.
-        if self.answers.is_empty() { None } else { self.answers.try_recv().ok() }
+        if self.has_answers() { self.answers.try_recv().ok() } else { None }
     }
 
     /// Whether an answer has come.

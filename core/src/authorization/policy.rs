@@ -76,9 +76,6 @@ impl Policy {
     /// Whether the client may do this. `topic` is the topic of a message, or the filter of a subscription without the
     /// prefix of its share group.
     pub fn verdict(&self, action: Action, topic: &str) -> Decision {
-        if self.publishes_freely && matches!(action, Action::Publish { .. }) {
-            return Decision::Allow;
-        }
         self.verdict_from(0, action, topic)
     }
 

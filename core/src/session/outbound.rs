@@ -402,6 +402,7 @@ fn append_aliased(mut publish: Publish<'_>, link: &mut Link, out: &mut Outbox) -
 
 /// Appends a packet as it is, unless it is too large for the client.
 fn append(publish: &Publish<'_>, link: &Link, out: &mut Outbox) -> Option<usize> {
+    // Encoding reserves what it takes.
     let room = out.room(0);
     let start = room.len();
     publish.encode_within(link.terms.version, link.terms.packet_bytes_max, room).is_ok().then_some(start)

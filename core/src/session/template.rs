@@ -23,8 +23,6 @@ pub struct TemplateCache {
     bytes: [Vec<u8>; 3],
     /// Somebody has been sent the message.
     is_used: bool,
-    /// There are encodings.
-    is_filled: bool,
 }
 
 /// The largest buffer a slot keeps between messages.
@@ -34,7 +32,7 @@ impl TemplateCache {
     /// Forgets the encodings: another message comes.
     pub fn clear(&mut self) {
         self.is_used = false;
-        if !std::mem::take(&mut self.is_filled) {
+        if self.slots.iter().all(Option::is_none) {
             return;
         }
         self.slots = [None, None, None];
@@ -67,7 +65,6 @@ impl TemplateCache {
                 && (!v5 || key.subscription_ids.as_slice() == subscription_ids)
         });
         if !hit {
-            self.is_filled = true;
             let bytes = &mut self.bytes[slot];
             bytes.clear();
             let publish = packet(message, qos, retain, subscription_ids, now);

@@ -148,7 +148,7 @@ impl Shard {
     }
 
     /// A packet of a client that was let in. PUBLISH and what acknowledges it, nearly all there are, have a short way.
-    fn handle_attached_frame(
+    pub(super) fn handle_attached_frame(
         &mut self,
         token: Token,
         key: SessionKey,
@@ -203,7 +203,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_packet(
+    fn handle_packet(
         &mut self,
         token: Token,
         key: SessionKey,

@@ -82,8 +82,7 @@ impl Shard {
         let stopped = if is_bound { self.stop_publish(token, key, publish, own_topic, &view)? } else { None };
         if has_rules && !is_bound {
             // They allow every PUBLISH, which was found when they were made.
-            self.tally.bump(Metric::ClientAuthorize);
-            self.tally.bump(Metric::AuthorizationAllow);
+            self.count_allowed();
         }
         let level = if stopped.is_some() { None } else { self.awaited_level(publish, &view) };
         let may_refuse = !self.rejecting_shards.is_empty() || !self.credit.is_ample();

@@ -157,11 +157,11 @@ impl Shard {
             // The packet has waited for the answer.
             Decision::Ask(_) => self.inquiries.find(key, action, topic, self.now) == Some(Permission::Allow),
         };
-        self.tally.bump(Metric::ClientAuthorize);
         if is_allowed {
-            self.tally.bump(Metric::AuthorizationAllow);
+            self.count_allowed();
             return Ok(false);
         };
+        self.tally.bump(Metric::ClientAuthorize);
         self.tally.bump(Metric::AuthorizationDeny);
         self.tally.bump(error);
         tracing::debug!(client_id = slot.session.client_id(), topic, ?action, "denied by the access rules");
@@ -171,6 +171,12 @@ impl Shard {
                 Err(Violation::new(ReasonCode::NotAuthorized, "the access rules deny this"))
             }
         }
+    }
+
+    /// The rules of a client allow what it does.
+    pub(in crate::shard) fn count_allowed(&mut self) {
+        self.tally.bump(Metric::ClientAuthorize);
+        self.tally.bump(Metric::AuthorizationAllow);
     }
 
     /// The rules have changed: everybody's rights are made anew, some in each pass.

@@ -8,7 +8,6 @@ use super::Turn;
 use crate::reactor::Token;
 use ringmq_core::codec::{Frame, Packet, PacketType, QoS, decode_frame, decode_packet};
 use ringmq_core::metrics::Metric;
-use ringmq_core::session::Violation;
 
 /// Bytes kept of a client that is held back; then it is not received from any more.
 const HELD_BYTES_MAX: usize = 32 << 10;
@@ -91,9 +90,7 @@ impl Shard {
             let Some(connection) = self.connections.get(token as usize) else { return Vec::new() };
             let version = connection.version;
             self.tally.bump(Metric::PacketsReceived);
-            let packet = decode_packet(frame, version).map_err(Violation::from);
-            if let Err(violation) = packet.and_then(|packet| self.handle_packet(token, key, version, packet))
-            {
+            if let Err(violation) = self.handle_attached_frame(token, key, version, frame) {
                 self.violate(token, violation);
                 return Vec::new();
             }
