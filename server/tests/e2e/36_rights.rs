@@ -213,8 +213,13 @@ fn a_will_that_may_not_be_published_any_more_is_not() {
             let denied = codes(client.version, &[DENIED]);
             until("it is closed for all", || client.subscribe_all(&[("wills/closed", 0)], &[]) == denied);
         }
-        clients.into_iter().for_each(Client::vanish);
-        watcher.expect_texts(["1", "3", "5", "7", "9", "11"]);
+        // One after the other: those of different shards have no order among them.
+        for (number, client) in clients.into_iter().enumerate() {
+            client.vanish();
+            if number % 2 == 1 {
+                watcher.expect_texts([number.to_string()]);
+            }
+        }
         watcher.expect_nothing_from(&mut Login::v5("publisher").open(&broker));
     }
 }
